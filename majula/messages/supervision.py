@@ -61,7 +61,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
     role: Role
     actor: str
-    config: bytes = b"\x90"
+    config: bytes = b"\x80"
     isolation: str = "process"
     restart: Restart = "permanent"
     vital: bool = False
@@ -163,8 +163,8 @@ class Pong(Message, frozen=True, array_like=True, tag="supervision.Pong"):
     """
 
     sequence: int
-    statistics: dict[str, Figure] = {}
-    queues: dict[Address, int] = {}
+    statistics: dict[str, Figure] = msgspec.field(default_factory=dict)
+    queues: dict[Address, int] = msgspec.field(default_factory=dict)
 
 
 class Drained(Message, frozen=True, array_like=True, tag="supervision.Drained"):
@@ -257,8 +257,8 @@ class ChildStatus(msgspec.Struct, frozen=True):
     retry_in_s: float
     up_s: float
     silent_s: float
-    statistics: dict[str, Figure] = {}
-    queues: dict[Address, int] = {}
+    statistics: dict[str, Figure] = msgspec.field(default_factory=dict)
+    queues: dict[Address, int] = msgspec.field(default_factory=dict)
 
 
 class Status(Message, frozen=True, array_like=True, tag="supervision.Status"):
