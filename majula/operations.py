@@ -1,0 +1,65 @@
+"""`Operation`: one declaration for each thing that a client can ask of a node.
+
+The rooms declare theirs in `majula/<room>/operations.py`; `all_operations` is the list of them. HTTP routes, WebSocket methods,
+native frames, SDK methods, CLI words and the reference documents are derived from it or held against it by a test, so that no
+surface can drift from the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Literal
+
+import msgspec
+
+from majula.wire.headers import Header
+
+HttpMethod = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+_ROOMS = ("topics", "rpc")
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation.
+
+    Args:
+        name: `room.verb`, the same in logs and metrics.
+        summary: one sentence for every reference document.
+        request: the parameters, one typed struct on all surfaces.
+        answer: what comes back, None where success is the answer.
+        scope: `verb` of the permission that is needed; the object that it is checked against is `scope_field` of the request.
+        idempotent: doing it twice is the same as doing it once.
+        inner_path: HTTP path of the inner circle, served for GET and POST below the base path; empty: none.
+        path: HTTP path of the outer circle, below `/majula/v1`; empty: none.
+        method: HTTP method of `path`.
+        streams: the HTTP answer is an event stream.
+        websocket: method word of the JSON packages; empty: none.
+        frame: header class on the native port and in binary WebSocket messages; None: not sent as a frame of its own.
+        sdk: method of the Python client; empty: none (it is part of another method).
+        cli: words of the command line; empty: none.
+    """
+
+    name: str
+    summary: str
+    request: type[msgspec.Struct]
+    answer: type[msgspec.Struct] | None
+    scope: str
+    scope_field: str
+    idempotent: bool
+    inner_path: str = ""
+    path: str = ""
+    method: HttpMethod = "POST"
+    streams: bool = False
+    websocket: str = ""
+    frame: type[Header] | None = None
+    sdk: str = ""
+    cli: str = ""
+
+
+def all_operations() -> tuple[Operation, ...]:
+    """Every declared operation, in the order of the rooms."""
+    found: list[Operation] = []
+    for room in _ROOMS:
+        module = importlib.import_module(f"majula.{room}.operations")
+        found += module.OPERATIONS
+    return tuple(found)

@@ -1,0 +1,184 @@
+"""What clients can ask of functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from majula.operations import Operation
+from majula.wire import headers
+from majula.wire.headers import Fault, Parameter
+
+
+class RegisterRequest(msgspec.Struct, frozen=True):
+    """function: its name. parameters, results, note: for people and generators. idempotent: running it twice does no harm.
+
+    sync: answer when the function can be called at every gateway of every reachable node.
+    """
+
+    function: str
+    parameters: tuple[Parameter, ...] = ()
+    results: tuple[Parameter, ...] = ()
+    note: str = ""
+    idempotent: bool = False
+    sync: bool = False
+
+
+class RegisterAnswer(msgspec.Struct, frozen=True):
+    """guarantee: `gateway` (callable at this gateway) or `everywhere`."""
+
+    guarantee: str
+
+
+class UnregisterRequest(msgspec.Struct, frozen=True):
+    """function: the name that was registered by this session."""
+
+    function: str
+
+
+class CallRequest(msgspec.Struct, frozen=True):
+    """function, its arguments, and who is to answer: a client id or `init` (the node's own), empty: the gateway chooses.
+
+    timeout_ms: the deadline travels with the call. idempotent: another provider may be tried after a failure.
+    """
+
+    function: str
+    arguments: Any = None
+    provider: str = ""
+    node: str = ""
+    timeout_ms: int = 10_000
+    idempotent: bool = False
+    headers: dict[str, str] | None = None
+
+
+class CallAnswer(msgspec.Struct, frozen=True):
+    """result, where fault is None; exactly one answer or one fault before the deadline."""
+
+    result: Any = None
+    fault: Fault | None = None
+
+
+class ResultRequest(msgspec.Struct, frozen=True):
+    """What a provider answers to a call that it received."""
+
+    call: int
+    result: Any = None
+    fault: Fault | None = None
+
+
+class CancelRequest(msgspec.Struct, frozen=True):
+    """call: the number of an open call of this session."""
+
+    call: int
+
+
+class ServicesRequest(msgspec.Struct, frozen=True):
+    """Empty fields match everything."""
+
+    provider: str = ""
+    node: str = ""
+    function: str = ""
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One function of one provider."""
+
+    name: str
+    provider: str
+    node: str
+    note: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    results: tuple[Parameter, ...] = ()
+    idempotent: bool = False
+
+
+class ServicesAnswer(msgspec.Struct, frozen=True):
+    """The functions that can be called now, ordered by provider and name."""
+
+    services: tuple[Service, ...]
+
+
+REGISTER = Operation(
+    name="rpc.register",
+    summary="Offer a function; registering it again replaces it.",
+    request=RegisterRequest,
+    answer=RegisterAnswer,
+    scope="register",
+    scope_field="function",
+    idempotent=True,
+    websocket="REGISTER_RPC",
+    frame=headers.Register,
+    sdk="register",
+)
+
+UNREGISTER = Operation(
+    name="rpc.unregister",
+    summary="Take a function back.",
+    request=UnregisterRequest,
+    answer=None,
+    scope="register",
+    scope_field="function",
+    idempotent=True,
+    websocket="UNREGISTER_RPC",
+    frame=headers.Unregister,
+    sdk="unregister",
+)
+
+CALL = Operation(
+    name="rpc.call",
+    summary="Call a function and get its one answer or one clear error before the deadline.",
+    request=CallRequest,
+    answer=CallAnswer,
+    scope="call",
+    scope_field="function",
+    idempotent=False,
+    inner_path="/rpc",
+    path="/calls",
+    websocket="RPC",
+    frame=headers.Call,
+    sdk="call",
+    cli="call",
+)
+
+RESULT = Operation(
+    name="rpc.result",
+    summary="Answer a call that this client received as a provider.",
+    request=ResultRequest,
+    answer=None,
+    scope="register",
+    scope_field="call",
+    idempotent=True,
+    websocket="RETURN_RESULT",
+    frame=headers.Result,
+)
+
+CANCEL = Operation(
+    name="rpc.cancel",
+    summary="Give up an open call; the provider is told.",
+    request=CancelRequest,
+    answer=None,
+    scope="call",
+    scope_field="call",
+    idempotent=True,
+    websocket="CANCEL",
+    frame=headers.Cancel,
+)
+
+SERVICES = Operation(
+    name="rpc.services",
+    summary="List the functions that can be called, with their providers and what they take and return.",
+    request=ServicesRequest,
+    answer=ServicesAnswer,
+    scope="observe",
+    scope_field="provider",
+    idempotent=True,
+    inner_path="/list_rpc",
+    path="/services",
+    method="GET",
+    frame=headers.Request,
+    sdk="services",
+    cli="services",
+)
+
+OPERATIONS = (REGISTER, UNREGISTER, CALL, RESULT, CANCEL, SERVICES)

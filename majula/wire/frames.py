@@ -1,0 +1,167 @@
+"""How frames lie in bytes.
+
+    frame := length u32 LE (of all that follows) | header_length u16 LE | header | body
+    run   := (length u32 LE | message) *                                      the body of PUBLISH
+
+Reading is in two steps, so that a gateway can move what it need not understand: `FrameReader.feed` finds the frames in what a
+socket gave, as offsets into it and without copying; `decode_header` is called for those that need it. A frame that is forwarded
+is copied out of its chunk once: a view would keep a chunk of 256 KiB alive in the queue of a slow reader.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from majula.errors import ProtocolError, TooLarge
+from majula.wire.headers import AnyHeader, Header
+
+_PREFIX = struct.Struct("<IH")
+_LENGTH = struct.Struct("<I")
+PREFIX_BYTES = _PREFIX.size
+MESSAGE_PREFIX_BYTES = _LENGTH.size
+
+MAX_HEADER_BYTES = 65_535
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[AnyHeader] = msgspec.msgpack.Decoder(AnyHeader)
+_decode = _decoder.decode
+
+
+Span = tuple[int, int, int]
+"""One whole frame inside a chunk, as (start, body, end): the frame is `chunk[start:end]`, its header `chunk[start + 6:body]`, its
+body `chunk[body:end]`. A plain tuple: a named one costs as much again as finding the frame."""
+
+
+def encode_frame(header: Header, body: bytes | memoryview = b"") -> bytes:
+    """The frame as bytes.
+
+    Raises:
+        TooLarge: the header is over 65,535 bytes.
+    """
+    head = _encode(header)
+    if len(head) > MAX_HEADER_BYTES:
+        raise TooLarge("the header of this frame is too large", limit_bytes=MAX_HEADER_BYTES)
+    return b"".join((_PREFIX.pack(2 + len(head) + len(body), len(head)), head, body))
+
+
+def decode_header(data: bytes | memoryview) -> AnyHeader:
+    """The header in `data` (a span's `[start + 6:body]`).
+
+    Raises:
+        ProtocolError: not msgpack, an unknown type, or fields of wrong types.
+    """
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a str field that is not UTF-8 raises the latter
+        raise ProtocolError(f"the header of a frame cannot be read: {error}") from None
+
+
+def encode_run(messages: list[bytes]) -> bytes:
+    """The body of PUBLISH for these messages, in order."""
+    pack = _LENGTH.pack
+    parts: list[bytes] = []
+    for message in messages:
+        parts.append(pack(len(message)))
+        parts.append(message)
+    return b"".join(parts)
+
+
+def split_run(body: bytes | memoryview) -> list[bytes]:
+    """The messages of a run.
+
+    Raises:
+        ProtocolError: the lengths do not add up to the body.
+    """
+    data = bytes(body)
+    messages: list[bytes] = []
+    at, end = 0, len(data)
+    unpack = _LENGTH.unpack_from
+    while at < end:
+        if end - at < 4:
+            raise ProtocolError("a run of messages is cut off")
+        start = at + 4
+        at = start + unpack(data, at)[0]
+        if at > end:
+            raise ProtocolError("a message in a run is longer than the run")
+        messages.append(data[start:at])
+    return messages
+
+
+def count_run(body: bytes | memoryview) -> int:
+    """How many messages a run holds, without touching them.
+
+    Raises:
+        ProtocolError: the lengths do not add up to the body.
+    """
+    count, at, end = 0, 0, len(body)
+    unpack = _LENGTH.unpack_from
+    while at < end:
+        if end - at < 4:
+            raise ProtocolError("a run of messages is cut off")
+        at += 4 + unpack(body, at)[0]
+        count += 1
+    if at != end:
+        raise ProtocolError("a message in a run is longer than the run")
+    return count
+
+
+class FrameReader:
+    """Finds frames in the chunks of one connection.
+
+    Bytes of an unfinished frame are kept as the chunks that they came in and joined once, when the frame is whole: a frame of
+    5 MB is copied once, not once a read.
+
+    Args:
+        limit_bytes: the largest `length` accepted; what announces more is refused before anything is kept for it.
+    """
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._parts: list[bytes] = []
+        self._held_bytes = 0
+        self._wanted_bytes = PREFIX_BYTES
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of a frame that is not whole yet."""
+        return self._held_bytes
+
+    def feed(self, data: bytes) -> tuple[bytes, list[Span]]:
+        """Take what the socket gave; return a chunk and the whole frames in it.
+
+        Raises:
+            TooLarge: a frame announces more than `limit_bytes`.
+            ProtocolError: a frame's lengths contradict each other.
+        Either ends the connection: what follows in it has no meaning.
+        """
+        if self._parts:
+            self._parts.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < self._wanted_bytes:
+                return b"", []
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._held_bytes = 0
+        spans: list[Span] = []
+        at, end, limit = 0, len(data), self._limit_bytes
+        unpack = _PREFIX.unpack_from
+        wanted = PREFIX_BYTES
+        while end - at >= PREFIX_BYTES:
+            length, header_length = unpack(data, at)
+            if length > limit:
+                raise TooLarge(f"a frame of {length} bytes is over the limit of {limit}", limit_bytes=limit)
+            if header_length + 2 > length:
+                raise ProtocolError("a frame is shorter than its header")
+            after = at + 4 + length
+            if after > end:
+                wanted = 4 + length
+                break
+            spans.append((at, at + PREFIX_BYTES + header_length, after))
+            at = after
+        if at < end:
+            self._parts.append(data[at:] if at else data)
+            self._held_bytes = end - at
+            self._wanted_bytes = wanted
+        return data, spans
