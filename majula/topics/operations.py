@@ -11,7 +11,7 @@ from majula.wire import headers
 
 
 class PublishRequest(msgspec.Struct, frozen=True):
-    """topic: dotted levels. message: any value. retain: keep it as the topic's last value. ack: answer once the gateway has it."""
+    """topic: dotted levels. message: any value. retain: keep it as the topic's last value. ack: answer once it is taken."""
 
     topic: str
     message: Any = None
