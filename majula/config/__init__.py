@@ -1,0 +1,26 @@
+"""Configuration: a node's YAML file becomes typed values, or a list of all that is wrong with it, each with its line and column.
+
+Read in this order: `schema` is every key with meaning, bounds and default; `load` is the way from a file to a `LoadedConfig` and
+the only module that touches the file system; `document` reads YAML strictly into located values; `decode` walks schema and values
+together; `values` reads the scalars (durations, sizes, addresses); `checks` holds the rules between values and the warnings;
+`rundir` says where sockets live; `reference` prints the schema as documentation.
+"""
+
+from majula.config.load import DEFAULT_NODE_FILE, LoadedConfig, load_node_config
+from majula.config.rundir import MAX_SOCKET_PATH_BYTES, default_run_dir, run_root
+from majula.config.schema import Gateway, Limits, Log, NativePort, NodeConfig, SlowConsumer
+
+__all__ = [
+    "DEFAULT_NODE_FILE",
+    "MAX_SOCKET_PATH_BYTES",
+    "Gateway",
+    "Limits",
+    "LoadedConfig",
+    "Log",
+    "NativePort",
+    "NodeConfig",
+    "SlowConsumer",
+    "default_run_dir",
+    "load_node_config",
+    "run_root",
+]

@@ -1,0 +1,216 @@
+"""Every key of a node's file, with its meaning, its bounds and its default: the one place where they stand.
+
+The structs are what the rest of the node works with; `decode` fills them from a file, `reference` prints them as documentation.
+Names inside carry their unit; where the seed system's key has none, the struct renames it. A default of ``""`` stands for a value
+that depends on others and is filled in while loading, as the field's description says.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from majula.config.values import split_address
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+def _meta(
+    description: str,
+    kind: str | None = None,
+    *,
+    ge: float | None = None,
+    le: float | None = None,
+    shown: str | None = None,
+    inactive: bool = False,
+) -> Meta:
+    """Metadata of one field. `kind` is a reader of `values`; `shown` is the default as the reference prints it, in Markdown."""
+    extra: dict[str, Any] = {"kind": kind, "shown": shown, "inactive": inactive}
+    return Meta(description=description, ge=ge, le=le, extra=extra)
+
+
+class SlowConsumer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done for a client that reads more slowly than its subscriptions deliver."""
+
+    limit_bytes: Annotated[int, _meta("Bytes that wait for one client at most.", "size", ge=64 * KIB, le=1 * GIB)] = 4 * MIB
+    limit_messages: Annotated[int, _meta("Messages that wait for one client at most.", ge=1, le=10_000_000)] = 65_536
+    age_s: Annotated[float, _meta("Seconds that the oldest waiting message may wait.", "duration", ge=0.1, le=3600)] = 10.0
+    policy: Annotated[
+        Literal["drop_newest", "disconnect"],
+        _meta("At a limit: drop what comes (counted, and the client is told as soon as it reads), or close the connection."),
+    ] = "drop_newest"
+    stalled_s: Annotated[
+        float,
+        _meta(
+            "A client that reads no byte for so many seconds is disconnected under either policy.", "duration", ge=1, le=86_400
+        ),
+    ] = 60.0
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one client, and one gateway, may use. Beyond a limit the client gets an error that names it."""
+
+    message_bytes: Annotated[int, _meta("Payload of one message.", "size", ge=1 * KIB, le=64 * MIB)] = 1 * MIB
+    subscriptions_per_client: Annotated[int, _meta("Topics and patterns of one client.", ge=1, le=1_000_000)] = 10_000
+    registrations_per_client: Annotated[int, _meta("Functions that one client offers.", ge=1, le=100_000)] = 1_000
+    pending_calls_per_client: Annotated[int, _meta("Calls of one client without an answer yet.", ge=1, le=1_000_000)] = 4_096
+    connections: Annotated[int, _meta("Connections of one gateway.", ge=1, le=1_000_000)] = 10_000
+    header_bytes: Annotated[int, _meta("Header of one HTTP request.", "size", ge=1 * KIB, le=1 * MIB)] = 32 * KIB
+    header_s: Annotated[float, _meta("Seconds in which a request's header must be complete.", "duration", ge=0.1, le=600)] = 5.0
+    body_stall_s: Annotated[float, _meta("Seconds that a request's body may make no progress.", "duration", ge=0.1, le=600)] = (
+        10.0
+    )
+    nesting_depth: Annotated[int, _meta("Depth of JSON and msgpack values.", ge=4, le=512)] = 64
+    replay_messages: Annotated[
+        int, _meta("Messages that one flow keeps for replay; beyond, the sender gets `overloaded`.", ge=1, le=1_000_000)
+    ] = 1_024
+    replay_bytes: Annotated[int, _meta("Bytes that one flow keeps for replay.", "size", ge=4 * KIB, le=1 * GIB)] = 4 * MIB
+    retained_bytes: Annotated[int, _meta("Retained values of the whole node.", "size", ge=0, le=4 * GIB)] = 64 * MIB
+    slow_consumer: Annotated[SlowConsumer, _meta("Limits of what waits for a client that reads slowly.")] = SlowConsumer()
+
+
+class NativePort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The native port of a gateway: length-prefixed binary frames, what the SDK chooses where it can."""
+
+    unix: Annotated[
+        str,
+        _meta("Path of its Unix socket (100 bytes at most), or `off`.", "unix_listener", shown="`<run_dir>/native-<port>.sock`"),
+    ] = ""
+    tcp: Annotated[str, _meta("Address that it also listens on by TCP (loopback only), or `off`.", "tcp_listener")] = "off"
+
+    @property
+    def unix_path(self) -> str | None:
+        """The socket's path, None where it is off."""
+        return None if self.unix == "off" else self.unix
+
+    @property
+    def tcp_address(self) -> tuple[str, int] | None:
+        """Host and port, None where it is off."""
+        return None if self.tcp == "off" else split_address(self.tcp)
+
+
+class Gateway(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One gateway: where clients attach by HTTP, WebSocket and the native port."""
+
+    port: Annotated[int, _meta("TCP port of HTTP and WebSocket.", ge=1, le=65535)]
+    bind: Annotated[str, _meta("IP address to listen on. Loopback only until accounts exist.", "ip")] = "127.0.0.1"
+    auth: Annotated[Literal["none"], _meta("How clients prove who they are. Only `none` exists, and only on loopback.")] = "none"
+    hosts: Annotated[
+        tuple[Annotated[str, _meta("", "host")], ...],
+        _meta("Host names that are served beside the bound address, localhost, 127.0.0.1 and [::1]."),
+    ] = ()
+    origins: Annotated[
+        tuple[Annotated[str, _meta("", "origin")], ...], _meta("Origins of other web sites whose pages may use this gateway.")
+    ] = ()
+    native: Annotated[NativePort, _meta("The native port.")] = NativePort()
+    limits: Annotated[Limits, _meta("Limits of this gateway; what is left out here is taken from the node's `limits`.")] = (
+        Limits()
+    )
+
+
+class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Certificate of a TCP channel."""
+
+    cert_file: Annotated[str, _meta("Certificate chain, PEM.", "path")]
+    key_file: Annotated[str, _meta("Its private key, PEM.", "path")]
+
+
+class KcpOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a channel over UDP."""
+
+    frame_size: Annotated[int, _meta("Bytes of one frame on the wire.", "size", ge=256, le=1 * MIB)] = 4096
+    inactive_seconds: Annotated[
+        float, _meta("Seconds of silence after which the peer counts as gone.", "duration", ge=0.1, le=86_400)
+    ] = 10.0
+    send_queue_size: Annotated[int, _meta("Frames that wait for one peer at most.", ge=1, le=1_000_000)] = 1000
+    max_connections_per_sec: Annotated[int, _meta("Connections that a server channel accepts in a second.", ge=1, le=100_000)] = 5
+    ip_whitelist: Annotated[
+        tuple[Annotated[str, _meta("", "network")], ...], _meta("Addresses and networks that may connect; empty: all.")
+    ] = ()
+
+
+class TcpOptions(KcpOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a channel over TCP."""
+
+    tls: Annotated[
+        Tls | Literal["off"] | None,
+        _meta("Own certificate, or `off` (loopback only).", shown="a certificate made from the node's key"),
+    ] = None
+
+
+class Channel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One configured way to other nodes: a listener, or an address to dial."""
+
+    type: Annotated[Literal["server", "client"], _meta("Listen, or dial.")]
+    protocol: Annotated[Literal["tcp", "kcp"], _meta("TCP, or the same over UDP.")] = "tcp"
+    listen_addr: Annotated[str, _meta("Where a server channel listens.", "address", shown="required for `server`")] = ""
+    remote_addr: Annotated[str, _meta("Whom a client channel dials.", "address", shown="required for `client`")] = ""
+    peer_id: Annotated[str, _meta("Node that a client channel expects there; left out: any.", "name", shown="any")] = ""
+    tcp: Annotated[TcpOptions, _meta("Settings of `protocol: tcp`.")] = TcpOptions()
+    kcp: Annotated[KcpOptions, _meta("Settings of `protocol: kcp`.")] = KcpOptions()
+
+
+class RaftGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One Raft group of which this node is a member."""
+
+    group: Annotated[str, _meta("Its name.", "name")]
+    peers: Annotated[tuple[Annotated[str, _meta("", "name")], ...], _meta("Node ids of all members, this one included.")]
+    dbpath: Annotated[str, _meta("Directory of its log and snapshots.", "path")]
+
+
+class SignalingClient(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"reconnect_interval_s": "reconnect_interval", "heartbeat_interval_s": "heartbeat_interval"},
+):
+    """The signaling server that introduces this node to others behind NATs."""
+
+    enabled: Annotated[bool, _meta("Whether this node registers there.")] = False
+    url: Annotated[str, _meta("WebSocket address of the server.", "websocket_url")] = "ws://localhost:8080/ws"
+    udp_port: Annotated[int, _meta("UDP port of the server.", ge=1, le=65535)] = 8081
+    reconnect_interval_s: Annotated[float, _meta("Pause before the next try.", "duration", ge=0.1, le=3600)] = 30.0
+    heartbeat_interval_s: Annotated[float, _meta("Pause between heartbeats.", "duration", ge=0.1, le=3600)] = 30.0
+
+
+class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Log on standard error, one line an event."""
+
+    format: Annotated[Literal["auto", "console", "json"], _meta("`auto` is console on a terminal and json elsewhere.")] = "auto"
+    level: Annotated[Literal["debug", "info", "warning", "error"], _meta("The lowest level that is written.")] = "info"
+
+
+class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One node. `node_id` is the only key that must be there."""
+
+    node_id: Annotated[str, _meta("Name of the node, unique in its mesh: 1-128 of `A-Za-z0-9._-`.", "name")]
+    token: Annotated[str, _meta("Secret that the nodes of a mesh share. It must be random: 128 bits or more.", inactive=True)] = (
+        ""
+    )
+    data_dir: Annotated[
+        str,
+        _meta(
+            "Directory of all that outlives the process; one node at a time may hold it.",
+            "path",
+            shown="`./majula-data/<node_id>`",
+        ),
+    ] = ""
+    run_dir: Annotated[
+        str,
+        _meta(
+            "Private directory (mode 0700) of the node's sockets.",
+            "path",
+            shown="`$XDG_RUNTIME_DIR/majula/<node_id>-<8 hex of data_dir>`, else the same under `/tmp/majula-<uid>`",
+        ),
+    ] = ""
+    majula_servers: Annotated[tuple[Gateway, ...], _meta("The gateways, one an entry.", shown="one entry, port 18080")] = ()
+    limits: Annotated[Limits, _meta("Limits of all gateways of this node.")] = Limits()
+    log: Annotated[Log, _meta("The log.")] = Log()
+    drain_s: Annotated[
+        float, _meta("Seconds that work in flight gets to finish when the node is told to stop.", "duration", ge=0, le=3600)
+    ] = 10.0
+    channels: Annotated[tuple[Channel, ...], _meta("Ways to other nodes.", inactive=True)] = ()
+    raft: Annotated[tuple[RaftGroup, ...], _meta("Raft groups.", inactive=True)] = ()
+    signaling_server: Annotated[SignalingClient, _meta("Signaling server.", inactive=True)] = SignalingClient()
