@@ -1,0 +1,1 @@
+"""What a supervisor decides, as sentences. `world` plays the children and the clock."""
