@@ -1,0 +1,90 @@
+"""A Majula node as a user starts it, `python run_node.py CONFIG`, in a private directory and on free ports."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.scope import ROOT, Scope, wait_until
+
+_CONFIG = """\
+node_id: bench
+data_dir: {directory}/data
+run_dir: {directory}/run
+majula_servers:
+  - port: {port}
+    auth: none
+    native:
+      unix: {directory}/native.sock
+      tcp: 127.0.0.1:{native_port}
+{limits}"""
+
+# The harness keeps at most 8 MiB ahead of the slowest subscriber; a client of any peer may hold that much unread.
+_ROOMY_LIMITS = """\
+    limits:
+      slow_consumer_bytes: 67108864
+      slow_consumer_messages: 1048576
+"""
+
+
+class Node:
+    """A running node; create it by `start`.
+
+    Attributes:
+        process: the runner. `scope.tree(process.pid)` is all of the node.
+        started_in_s: seconds from the command to the first "ready" of `/majula/health`.
+        unix, tcp, websocket: addresses for `majula.connect`.
+        port: the gateway's HTTP port on 127.0.0.1.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], *, started_in_s: float, directory: Path, port: int, native_port: int) -> None:
+        self.process = process
+        self.started_in_s = started_in_s
+        self.port = port
+        self.unix = f"unix:{directory}/native.sock"
+        self.tcp = f"majula://127.0.0.1:{native_port}"
+        self.websocket = f"ws://127.0.0.1:{port}"
+
+
+def start(scope: Scope, *, are_limits_raised: bool = False, timeout_s: float = 30.0) -> Node:
+    """Start a node in `scope` and wait until it is ready.
+
+    Args:
+        are_limits_raised: subscribers may lag as far as the harness of `peers` allows before they count as slow.
+    Raises:
+        StartFailed: it ended or was not ready within `timeout_s`.
+    """
+    port, native_port = free_port(), free_port()
+    config = scope.directory / "node.yaml"
+    config.write_text(
+        _CONFIG.format(
+            directory=scope.directory, port=port, native_port=native_port, limits=_ROOMY_LIMITS if are_limits_raised else ""
+        )
+    )
+    began = time.perf_counter()
+    process = scope.spawn([sys.executable, str(ROOT / "run_node.py"), str(config)], name="node")
+    wait_until(lambda: is_ready(port), process, scope.log("node"), timeout_s=timeout_s, poll_s=0.005)
+    took_s = time.perf_counter() - began
+    return Node(process, started_in_s=took_s, directory=scope.directory, port=port, native_port=native_port)
+
+
+def is_ready(port: int) -> bool:
+    """Does the gateway at this port answer `/majula/health` with 200?"""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/majula/health")
+        return connection.getresponse().status == http.client.OK
+    return False
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,52 @@
+"""The work that every message system is given."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of work.
+
+    Attributes:
+        kind: `topic` (one publisher, many subscribers) or `rpc` (one caller, one echo).
+        size_bytes: of each payload.
+        subscribers: connections, spread over `processes` processes.
+    """
+
+    name: str
+    title: str
+    kind: Literal["topic", "rpc"]
+    size_bytes: int
+    subscribers: int = 0
+    processes: int = 0
+
+    @property
+    def window(self) -> int:
+        """How many messages the publisher may be ahead of the slowest subscriber: at most 4,096, 8 MiB and 32,768 for all subscribers
+        together, but at least 64 (16 of the large ones), or the pipe would run dry between two looks at the counters."""
+        return max(16, min(4096, (8 << 20) // self.size_bytes, max(64, 32768 // max(self.subscribers, 1))))
+
+    @property
+    def batch(self) -> int:
+        """How many messages are published between two turns of the event loop: at most 64 and 64 KiB."""
+        return min(self.window, max(1, min(64, 65536 // self.size_bytes)))
+
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        Case(name="topic16", title="topic 16 B", kind="topic", size_bytes=16, subscribers=1, processes=1),
+        Case(name="topic128", title="topic 128 B", kind="topic", size_bytes=128, subscribers=1, processes=1),
+        Case(name="topic1k", title="topic 1 KiB", kind="topic", size_bytes=1024, subscribers=1, processes=1),
+        Case(name="topic64k", title="topic 64 KiB", kind="topic", size_bytes=65536, subscribers=1, processes=1),
+        Case(name="fan10", title="fan-out 10, 128 B", kind="topic", size_bytes=128, subscribers=10, processes=2),
+        Case(name="fan100", title="fan-out 100, 128 B", kind="topic", size_bytes=128, subscribers=100, processes=4),
+        Case(name="rpc", title="RPC 128 B", kind="rpc", size_bytes=128),
+    )
+}
+
+IN_FLIGHT = 64
+"""Calls outstanding at once in the second half of the RPC case."""
