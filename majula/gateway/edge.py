@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from majula.gateway.session import Connection, Session
 from majula.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -20,6 +21,38 @@ class EdgeContext(Protocol):
     switch: Switch
     node_id: str
     loop: asyncio.AbstractEventLoop
+
+    async def admit(
+        self,
+        connection: Connection,
+        *,
+        surface: str,
+        client_id: str = "",
+        secret: str = "",
+        agent: str = "",
+        newest_wins: bool = False,
+    ) -> Session:
+        """A session that owns its client id on this node.
+
+        Args:
+            connection: the edge's side of it.
+            surface: as in `Session`.
+            client_id: the id wanted; empty: the gateway makes one.
+            secret: of the session that holds the id, which is then taken over and closed.
+            newest_wins: a seed-protocol WebSocket, which has no secret: the older session of that id is closed.
+        Raises:
+            Conflict: another session holds the id.
+            InvalidRequest: the id is not a valid one.
+            LimitReached, Draining: this gateway takes no more clients.
+        If the caller is cancelled while it waits, nothing is left behind.
+        """
+
+    def attach(self, connection: Connection, *, surface: str, label: str = "", agent: str = "") -> Session:
+        """A session that claims nothing: plain HTTP requests and event streams. `label` stands where a client id would.
+
+        Raises:
+            LimitReached, Draining: as above.
+        """
 
     def wake(self) -> None:
         """Something may wait in an outbox: flush at the end of this loop turn. Cheap; call it after every use of the switch."""
@@ -38,7 +71,8 @@ class Edge(Protocol):
         """Serve on the sockets that the settings name for this edge. Raising ends the gateway with this reason."""
 
     async def drain(self, deadline: float) -> None:
-        """Shut the listener down, tell clients to reconnect, let in-flight requests finish until loop time `deadline`."""
+        """Shut the listener down (the clients were told to reconnect by the switch), let in-flight requests finish until loop
+        time `deadline`."""
 
     async def stop(self) -> None:
         """Close everything that is left."""

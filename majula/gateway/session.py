@@ -1,0 +1,121 @@
+"""One client of this gateway: who it is, what it asked for, what waits for it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from majula.errors import MajulaError
+from majula.gateway.outbox import Outbox
+from majula.gateway.settings import GatewayLimits
+from majula.wire.headers import Register
+
+SubscriptionKey = tuple[str, bool, str]
+"""(topic, pattern, queue): what SUBSCRIBE names and UNSUBSCRIBE repeats."""
+
+
+class Connection(Protocol):
+    """What an edge puts behind a session. Called by the gateway at the end of a loop turn, never from within a use of the switch."""
+
+    def flush(self) -> None:
+        """Something waits in `session.outbox`: take it and write it, unless the client does not read just now."""
+
+    def end(self, error: MajulaError | None) -> None:
+        """The gateway has ended the session (an ERROR that says why is in the outbox): write what is left and close.
+        None: the session ended because the client asked for it."""
+
+
+class SessionStatistics(Struct, frozen=True):
+    """One session, as `status` and the clients table show it."""
+
+    client_id: str
+    surface: str
+    agent: str
+    subscriptions: int
+    functions: int
+    calls: int
+    serving: int
+    received_frames: int
+    waiting_bytes: int
+    dropped_messages: int
+    is_slow: bool
+
+
+class Session:
+    """State of one client, for as long as its connection (or HTTP session) stands.
+
+    Args:
+        number: of this session in this gateway's life; never used again.
+        client_id: its name on this node.
+        secret: takes the id over after a lost connection; empty where the session claimed no id.
+        surface: `native`, `websocket`, `seed` (a WebSocket without subprotocol), `http`, `sse`.
+        agent: what the client says it is.
+        connection: the edge's side.
+        is_claimed: the id is this session's alone; False: it is a label (plain HTTP).
+    """
+
+    __slots__ = (
+        "agent",
+        "calls",
+        "client_id",
+        "connection",
+        "ended_by",
+        "functions",
+        "is_claimed",
+        "is_dirty",
+        "is_open",
+        "number",
+        "outbox",
+        "received_frames",
+        "secret",
+        "serving",
+        "subscriptions",
+        "surface",
+    )
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        client_id: str,
+        secret: str,
+        surface: str,
+        agent: str,
+        connection: Connection,
+        is_claimed: bool,
+        limits: GatewayLimits,
+        now: float,
+    ) -> None:
+        self.number = number
+        self.client_id = client_id
+        self.secret = secret
+        self.surface = surface
+        self.agent = agent
+        self.connection = connection
+        self.is_claimed = is_claimed
+        self.outbox = Outbox(limits, now)
+        self.is_open = True
+        self.is_dirty = False  # it is in the switch's list of sessions to flush
+        self.ended_by: MajulaError | None = None
+        self.subscriptions: dict[SubscriptionKey, None] = {}
+        self.functions: dict[str, Register] = {}
+        self.calls: dict[int, int] = {}  # its open calls: its number -> the gateway's
+        self.serving: dict[int, None] = {}  # calls that it is to answer, by the gateway's number
+        self.received_frames = 0
+
+    def statistics(self) -> SessionStatistics:
+        outbox = self.outbox.statistics()
+        return SessionStatistics(
+            client_id=self.client_id,
+            surface=self.surface,
+            agent=self.agent,
+            subscriptions=len(self.subscriptions),
+            functions=len(self.functions),
+            calls=len(self.calls),
+            serving=len(self.serving),
+            received_frames=self.received_frames,
+            waiting_bytes=outbox.bytes,
+            dropped_messages=outbox.dropped_messages,
+            is_slow=outbox.is_full,
+        )
