@@ -94,7 +94,7 @@ def check_sockets(config: NodeConfig, places: Places, problems: Problems) -> Non
                 mark if is_own else places.mark("run_dir"),
                 f"the socket path {quote(path)} has {length} bytes, more than {MAX_SOCKET_PATH_BYTES}: {advice}",
             )
-        if path in used:
+        if path in used and config.majula_servers[used[path]].port != gateway.port:  # else the port says it already
             problems.add(mark, f"the socket {quote(path)} is that of majula_servers[{used[path]}] too")
         used[path] = at
 
