@@ -1,0 +1,17 @@
+"""The main process of a node. It owns what must outlive every actor: locks, listening sockets, the control socket, signals.
+
+The only room that imports all layers. Read in this order:
+
+- `exits`: the exit codes and what they mean.
+- `plan`: a node's configuration becomes the tree of supervisors and their children.
+- `lock`: one node a data directory, and one a run directory.
+- `listeners`: the listening sockets, bound once for the life of the process.
+- `handout`: gives them to the children that serve them, again after each restart.
+- `tree`: starts the actor system, watches its admin and its root supervisor, knows the roles.
+- `control`: the control socket: `status` and `stop`, whatever state the tree is in.
+- `lifelog`: one line a lifecycle event on standard error.
+- `summary`: what a person sees when the node is up.
+- `node`: puts them together: start, serve, restart the tree, drain, stop.
+
+`python -m majula.runner [CONFIG]` runs a node in the foreground.
+"""

@@ -1,0 +1,30 @@
+"""Exit codes of a node, after sysexits.h. The last line on standard error says the same in words."""
+
+from __future__ import annotations
+
+OK = 0
+"""Stopped because it was asked to (SIGTERM, SIGINT, the control socket)."""
+
+USAGE = 64
+"""The command line cannot be understood."""
+
+CANNOT_BIND = 69
+"""An address or socket path that a gateway is to serve cannot be listened on; role and address are named."""
+
+CRASHED = 70
+"""A vital role, or the tree as a whole, spent its restart budget; role and reason are named."""
+
+ALREADY_RUNNING = 75
+"""Another node holds the data directory or the run directory; its pid is named."""
+
+BAD_CONFIG = 78
+"""The configuration, or a directory that it names, cannot be used; every problem is listed."""
+
+
+class NodeExit(Exception):
+    """Ends the node with this exit code and this reason, one sentence or several lines."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason

@@ -1,0 +1,97 @@
+"""Lifecycle events on standard error, one line each: JSON for machines, a sentence for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from collections.abc import Callable
+from typing import Literal
+
+Level = Literal["debug", "info", "warning", "error"]
+_RANK: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+
+# 4,096 (PIPE_BUF): poll calls a pipe writable when so much fits, and a write of at most so much is never torn or blocked then.
+_LONGEST_BYTES = 4_096
+
+LEVELS: dict[str, Level] = {
+    "child.started": "info",
+    "child.start_failed": "error",
+    "child.died": "error",
+    "child.hung": "error",
+    "child.restarting": "warning",
+    "child.quarantined": "error",
+    "child.escalated": "error",
+    "child.drained": "info",
+    "child.stopped": "info",
+    "child.killed": "warning",
+}
+
+
+def wall_clock() -> float:
+    return time.time()
+
+
+class LifeLog:
+    """Writes events. A reader that does not read costs lines, never time: what does not fit is dropped, and the next line that
+    fits says how many were lost.
+
+    Args:
+        node: the node's id, in every line.
+        format: `json` or `console`.
+        level: the lowest that is written.
+        descriptor: where to; standard error by default.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        format: Literal["json", "console"],
+        level: Level = "info",
+        descriptor: int = 2,
+        clock: Callable[[], float] = wall_clock,
+    ) -> None:
+        self._node, self._is_json, self._rank = node, format == "json", _RANK[level]
+        self._descriptor, self._clock = descriptor, clock
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self.dropped = 0
+
+    def write(self, event: str, level: Level = "info", *, role: str, pid: int, reason: str = "", **fields: object) -> None:
+        """One line. `event` is a fixed name, `thing.happened`; values are fields."""
+        if _RANK[level] < self._rank:
+            return
+        if self.dropped:
+            fields["lines_dropped"] = self.dropped
+        line = self._line(event, level, {"role": role, "pid": pid, "reason": reason[:2_000]}, fields)
+        if self._put(line):
+            self.dropped = 0
+        else:
+            self.dropped += 1
+
+    def _line(self, event: str, level: str, who: dict[str, object], fields: dict[str, object]) -> bytes:
+        now = self._clock()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+        if self._is_json:
+            content = {"time": stamp, "level": level, "event": event, "node": self._node, **who, **fields}
+            return json.dumps(content, ensure_ascii=True, default=str).encode()
+        text = f"{stamp[11:-1]} {level:7} {event:18} {who['role']} (pid {who['pid']})"
+        text += f": {who['reason']}" if who["reason"] else ""
+        text += "".join(f" {name}={value}" for name, value in fields.items())
+        # A reason may quote what a peer sent: no line breaks, no terminal escapes.
+        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text).encode("utf-8", "replace")
+
+    def _put(self, line: bytes) -> bool:
+        if len(line) >= _LONGEST_BYTES:
+            line = line[: _LONGEST_BYTES - 1] if not self._is_json else b""
+        try:
+            ready = self._poll.poll(0)
+            # POLLOUT alone: a closed pipe answers with POLLERR, and writing to it would raise.
+            if not line or not ready or ready[0][1] != select.POLLOUT:
+                return False
+            return os.write(self._descriptor, line + b"\n") > 0
+        except OSError:
+            return False

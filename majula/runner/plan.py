@@ -1,0 +1,137 @@
+"""From a node's configuration to its tree: which supervisors, which children with which settings, which listening sockets.
+
+    supervisor:root (one_for_one)
+    ├── supervisor:control (one_for_one)   router, topic_manager, rpc_broker
+    └── supervisor:data (one_for_one)      one gateway for each `majula_servers` entry
+
+Until the config actor exists, each child's typed settings are derived here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from majula.config import Gateway, NodeConfig
+from majula.gateway.settings import GatewayLimits, GatewaySettings
+from majula.messages.base import Role
+from majula.messages.supervision import ChildSpec
+from majula.runner.listeners import Listener
+from majula.supervision import SupervisorSettings
+
+SUPERVISOR = "majula.actors.supervisor.SupervisorActor"
+ROOT: Role = "supervisor:root"
+
+# What a gateway serves. Named here, because actors must not import the edges.
+EDGES = ("majula.api.native:NativeEdge", "majula.api.http:HttpEdge")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All that the runner builds.
+
+    Args:
+        root: settings of the root supervisor, with everything below in it.
+        listeners: sockets to bind before anything starts.
+        modules: to import before the first fork, so that no child does.
+        roles: all that must run before the node is ready.
+    """
+
+    root: SupervisorSettings
+    listeners: tuple[Listener, ...]
+    modules: tuple[str, ...]
+    roles: tuple[Role, ...]
+
+
+def make_plan(config: NodeConfig, *, control: Mapping[Role, str] | None = None) -> Plan:
+    """The tree of `config`.
+
+    Args:
+        control: the control actors, class path by role; left out: the ones that Majula has.
+    """
+    gateways = tuple(f"gateway:{entry.port}" for entry in config.majula_servers)
+    listeners = tuple(listener for entry in config.majula_servers for listener in _listeners(entry))
+    actors = CONTROL if control is None else control
+    supervisors = (
+        _supervisor("control", tuple(ChildSpec(role=role, actor=actor) for role, actor in actors.items())),
+        _supervisor("data", tuple(_gateway(entry, gateways, listeners) for entry in config.majula_servers)),
+    )
+    classes = [SUPERVISOR, *actors.values(), GATEWAY]
+    return Plan(
+        root=SupervisorSettings(children=supervisors, is_root=True),
+        listeners=listeners,
+        modules=(*(path.rpartition(".")[0] for path in classes), *(edge.partition(":")[0] for edge in EDGES)),
+        roles=(ROOT, *(spec.role for spec in supervisors), *actors, *gateways),
+    )
+
+
+GATEWAY = "majula.actors.gateway.GatewayActor"
+CONTROL: Mapping[Role, str] = {
+    "router": "majula.actors.router.RouterActor",
+    "topic_manager": "majula.actors.topic_manager.TopicManagerActor",
+    "rpc_broker": "majula.actors.rpc_broker.RpcBrokerActor",
+}
+
+
+def _supervisor(name: str, children: tuple[ChildSpec, ...]) -> ChildSpec:
+    return ChildSpec(
+        role=f"supervisor:{name}",
+        actor=SUPERVISOR,
+        config=msgspec.msgpack.encode(SupervisorSettings(children=children)),
+        vital=True,
+        # It stops its children one after the other, each within its own time; one second is for itself.
+        shutdown_s=sum(child.shutdown_s for child in children) + 1.0,
+    )
+
+
+def _gateway(entry: Gateway, gateways: tuple[Role, ...], listeners: tuple[Listener, ...]) -> ChildSpec:
+    role = f"gateway:{entry.port}"
+    names = tuple(listener.name for listener in listeners if listener.role == role)
+    settings = GatewaySettings(
+        port=entry.port,
+        bind=entry.bind,
+        edges=EDGES,
+        http_socket=f"http-{entry.port}",
+        native_socket=_if_in(names, f"native-unix-{entry.port}"),
+        native_tcp_socket=_if_in(names, f"native-tcp-{entry.port}"),
+        hosts=entry.hosts,
+        origins=entry.origins,
+        gateways=gateways,
+        limits=_limits(entry),
+    )
+    return ChildSpec(role=role, actor=GATEWAY, config=msgspec.msgpack.encode(settings), vital_group="gateways", sockets=names)
+
+
+def _limits(entry: Gateway) -> GatewayLimits:
+    given, slow = entry.limits, entry.limits.slow_consumer
+    return GatewayLimits(
+        message_bytes=given.message_bytes,
+        subscriptions=given.subscriptions_per_client,
+        registrations=given.registrations_per_client,
+        pending_calls=given.pending_calls_per_client,
+        connections=given.connections,
+        header_s=given.header_s,
+        header_bytes=given.header_bytes,
+        body_s=given.body_stall_s,
+        nesting=given.nesting_depth,
+        queue_bytes=slow.limit_bytes,
+        queue_messages=slow.limit_messages,
+        queue_age_s=slow.age_s,
+        slow_policy=slow.policy,
+        silent_s=slow.stalled_s,
+        retained_bytes=given.retained_bytes,
+    )
+
+
+def _listeners(entry: Gateway) -> list[Listener]:
+    role = f"gateway:{entry.port}"
+    found = [Listener(name=f"http-{entry.port}", role=role, host=entry.bind, port=entry.port)]
+    if (path := entry.native.unix_path) is not None:
+        found.append(Listener(name=f"native-unix-{entry.port}", role=role, path=path))
+    if (address := entry.native.tcp_address) is not None:
+        found.append(Listener(name=f"native-tcp-{entry.port}", role=role, host=address[0], port=address[1]))
+    return found
+
+
+def _if_in(names: tuple[str, ...], name: str) -> str:
+    return name if name in names else ""
