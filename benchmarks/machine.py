@@ -94,3 +94,12 @@ def wait_until_quiet(*, limit_cores: float = 0.3, patience_s: float = 8.0) -> fl
         cores = (busy_s() - before) / (time.monotonic() - at)
         if cores < limit_cores or time.monotonic() > give_up_at:
             return cores
+
+
+def title(pid: int) -> str:
+    """What the process calls itself, at most 60 characters."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as words:
+            return words.read().replace(b"\0", b" ").decode(errors="replace").strip()[:60]
+    except OSError:
+        return "gone"

@@ -24,11 +24,12 @@ majula_servers:
       tcp: 127.0.0.1:{native_port}
 {limits}"""
 
-# The harness keeps at most 8 MiB ahead of the slowest subscriber; a client of any peer may hold that much unread.
+# The harness runs at most 8 MiB ahead of the slowest subscriber. The other systems' buffers are raised beyond that too.
 _ROOMY_LIMITS = """\
     limits:
-      slow_consumer_bytes: 67108864
-      slow_consumer_messages: 1048576
+      slow_consumer:
+        limit_bytes: 67108864
+        limit_messages: 1048576
 """
 
 
@@ -42,7 +43,9 @@ class Node:
         port: the gateway's HTTP port on 127.0.0.1.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], *, started_in_s: float, directory: Path, port: int, native_port: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], *, started_in_s: float, directory: Path, port: int, native_port: int
+    ) -> None:
         self.process = process
         self.started_in_s = started_in_s
         self.port = port

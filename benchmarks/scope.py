@@ -2,7 +2,8 @@
 
 Three nets, because a benchmark that leaves a server behind spoils every later one:
 - leaving the scope (normally, by an exception, by Ctrl-C) ends each process, then whatever these had started;
-- a process that detached itself (a daemon forks twice) becomes a child of ours, since we are its subreaper (prctl(2)), so it is found;
+- a process that detached itself (a daemon forks twice) becomes a child of ours, since we are its subreaper meanwhile (prctl(2)),
+  so it is found;
 - should we be killed, the kernel sends SIGKILL to what we started.
 """
 
@@ -21,7 +22,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from benchmarks import machine
 
@@ -80,7 +81,7 @@ class Scope:
 
     def __enter__(self) -> Self:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._known_orphans = set(machine.descendants(os.getpid()))
+        self._known_orphans = set(_children())
         self.directory = Path(tempfile.mkdtemp(prefix="majula-bench-"))
         return self
 
@@ -90,11 +91,14 @@ class Scope:
         try:
             self.end(self._processes)
             self.sweep()
+            _libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
             shutil.rmtree(self.directory, ignore_errors=True)
         finally:
             restore()
 
-    def spawn(self, command: Sequence[str], *, name: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, command: Sequence[str], *, name: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a process whose output goes to `<name>.log` in the scope's directory."""
         with open(self.log(name), "ab") as log:
             return self._start(command, stdout=log, stderr=log, environment=environment)
@@ -117,7 +121,7 @@ class Scope:
         return list(dict.fromkeys(found))
 
     def end(self, processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-        """Ask these processes to end, kill what does not within 5 s, and kill what they leave behind. Returns the pids left behind."""
+        """Ask these processes to end, kill what does not within 5 s, and what they leave behind. Returns the pids left behind."""
         ending = list(processes)
         below = [pid for process in ending if process.poll() is None for pid in machine.descendants(process.pid)]
         for process in ending:
@@ -141,8 +145,8 @@ class Scope:
     def sweep(self) -> list[int]:
         """Kill what detached itself from the processes of this scope, its descendants too. Returns their pids."""
         orphans = self._orphans()
-        left = [pid for pid in dict.fromkeys([*orphans, *(below for pid in orphans for below in machine.descendants(pid))])]
-        left = [pid for pid in left if _is_alive(pid)]
+        below = [pid for orphan in orphans for pid in machine.descendants(orphan)]
+        left = [pid for pid in (*orphans, *below) if _is_alive(pid)]
         for pid in left:
             _kill(pid)
         for pid in orphans:
@@ -153,19 +157,16 @@ class Scope:
     def _orphans(self) -> list[int]:
         """Children of ours that this scope did not start directly: they detached themselves from something it started."""
         own = {process.pid for process in self._processes} | self._known_orphans
-        children: list[int] = []
-        with open(f"/proc/self/task/{os.getpid()}/children") as pids:
-            children = [int(pid) for pid in pids.read().split()]
-        return [pid for pid in children if pid not in own]
+        return [pid for pid in _children() if pid not in own]
 
     def _start(
-        self, command: Sequence[str], *, stdout: object, stderr: object, environment: Mapping[str, str] | None
+        self, command: Sequence[str], *, stdout: IO[bytes] | int, stderr: IO[bytes], environment: Mapping[str, str] | None
     ) -> subprocess.Popen[bytes]:
         process: subprocess.Popen[bytes] = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
-            stdout=stdout,  # type: ignore[arg-type]  # a file or PIPE: typeshed's alias for it is private
-            stderr=stderr,  # type: ignore[arg-type]  # as above
+            stdout=stdout,
+            stderr=stderr,
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
             start_new_session=True,  # Ctrl-C at the terminal reaches us alone; we end the others in order
@@ -193,7 +194,9 @@ def tail(log: Path, characters: int = 1500) -> str:
         return "(no log)"
 
 
-def wait_until(is_true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, timeout_s: float, poll_s: float = 0.002) -> None:
+def wait_until(
+    is_true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, timeout_s: float, poll_s: float = 0.002
+) -> None:
     """Poll `is_true` each `poll_s` seconds.
 
     Raises:
@@ -226,6 +229,15 @@ def _signals_ignored() -> Callable[[], None]:
             signal.signal(number, old)
 
     return restore
+
+
+def _children() -> list[int]:
+    """Pids of this process's own children, adopted ones included."""
+    found: list[int] = []
+    for thread in os.listdir("/proc/self/task"):  # a child belongs to the thread that forked it
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/children") as pids:
+            found += [int(pid) for pid in pids.read().split()]
+    return found
 
 
 def _is_alive(pid: int) -> bool:

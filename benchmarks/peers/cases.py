@@ -25,8 +25,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def window(self) -> int:
-        """How many messages the publisher may be ahead of the slowest subscriber: at most 4,096, 8 MiB and 32,768 for all subscribers
-        together, but at least 64 (16 of the large ones), or the pipe would run dry between two looks at the counters."""
+        """How many messages the publisher may be ahead of the slowest subscriber: at most 4,096, 8 MiB and 32,768 for
+        all subscribers together, but at least 64 (16 of the large ones), or the pipe would run dry between two looks."""
         return max(16, min(4096, (8 << 20) // self.size_bytes, max(64, 32768 // max(self.subscribers, 1))))
 
     @property

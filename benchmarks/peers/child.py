@@ -1,7 +1,7 @@
 """The process in which one side of a case runs: `python -m benchmarks.peers.child TASK`, TASK being JSON.
 
-It answers `ready` when the other side may begin; a publisher and a caller, which are started last, go on at once and answer their figures.
-Then it waits for its parent to end it.
+It answers `ready` when the other side may begin; a publisher and a caller, which are started last, go on at once and answer
+their figures. Then it waits for its parent to end it.
 """
 
 from __future__ import annotations

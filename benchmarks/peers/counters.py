@@ -39,8 +39,10 @@ class Counters:
         return all(self._numbers[at] for at in self._probes)
 
     def receiver(self, subscriber: int, size: int) -> Callable[[int], None]:
-        """What subscriber number `subscriber` calls with the length of each payload. A payload of length 1 is a probe, any other length
-        than `size` an error."""
+        """What subscriber number `subscriber` calls with the length of each payload.
+
+        A payload of length 1 is a probe, any other length than `size` an error.
+        """
         numbers, messages, probes, count = self._numbers, self._messages[subscriber], self._probes[subscriber], 0
 
         def receive(length: int) -> None:

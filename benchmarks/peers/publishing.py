@@ -78,7 +78,7 @@ async def _publish(client: Client, task: Task) -> TopicFigures:
 
 
 async def _until_all_are_subscribed(client: Client, counters: Counters) -> None:
-    """Not every system says when a subscription is in force everywhere, so the publisher asks: a probe is one byte, not counted."""
+    """Not every system says when a subscription is in force, so the publisher asks: a probe is one byte, not counted."""
     give_up_at = time.perf_counter() + _STUCK_S
     while not counters.are_all_subscribed():
         if time.perf_counter() > give_up_at:

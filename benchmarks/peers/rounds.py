@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -12,7 +13,7 @@ from benchmarks import machine
 from benchmarks.peers.cases import CASES, Case
 from benchmarks.peers.counters import Counters
 from benchmarks.peers.records import CaseRecord, Outcome, PeersRun, ServerRecord
-from benchmarks.peers.task import Answer, Failed, Ready, Task
+from benchmarks.peers.task import Answer, Failed, Ready, Task, TopicFigures
 from benchmarks.peers.variants import Server, Variant
 from benchmarks.scope import Scope, StartFailed, Worker, python
 
@@ -128,10 +129,7 @@ def _run_case(scope: Scope, server: Server, variant: Variant, case: Case, second
 def _subscriber_tasks(common: Task, case: Case) -> list[Task]:
     """The case's subscribers, spread evenly over its processes."""
     bounds = [case.subscribers * process // case.processes for process in range(case.processes + 1)]
-    return [
-        msgspec.structs.replace(common, role="subscribe", first=first, count=end - first)
-        for first, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [msgspec.structs.replace(common, role="subscribe", first=first, count=end - first) for first, end in pairwise(bounds)]
 
 
 def _answer(worker: Worker, timeout_s: float) -> Answer:
@@ -151,6 +149,6 @@ def in_words(outcome: Outcome) -> str:
         return f"VOID: {outcome.reason}"
     cpu = " + ".join(f"{us:.1f}" for us in outcome.cpu_us.values())
     tail = f"CPU {cpu} us, others {outcome.others_cores:.2f} cores"
-    if hasattr(outcome, "deliveries_per_s"):
+    if isinstance(outcome, TopicFigures):
         return f"{outcome.deliveries_per_s:>11,.0f} deliveries/s  {outcome.mb_per_s:>7,.1f} MB/s  {tail}"
     return f"p50 {outcome.p50_us:.0f} us  p99 {outcome.p99_us:.0f} us  {outcome.calls_per_s:,.0f} calls/s in flight  {tail}"

@@ -97,8 +97,16 @@ def _start_majula(address: Callable[[node.Node], str]) -> Callable[[Scope], Serv
 VARIANTS: dict[str, Variant] = {
     variant.name: variant
     for variant in (
-        Variant(name="majula-unix", title="Majula, native, Unix socket", system="majula", start=_start_majula(lambda it: it.unix), loop="uvloop"),
-        Variant(name="majula-tcp", title="Majula, native, TCP", system="majula", start=_start_majula(lambda it: it.tcp), loop="uvloop"),
+        Variant(
+            name="majula-unix",
+            title="Majula, native, Unix socket",
+            system="majula",
+            start=_start_majula(lambda it: it.unix),
+            loop="uvloop",
+        ),
+        Variant(
+            name="majula-tcp", title="Majula, native, TCP", system="majula", start=_start_majula(lambda it: it.tcp), loop="uvloop"
+        ),
         Variant(
             name="majula-ws-msgpack",
             title="Majula, WebSocket, msgpack",
@@ -117,7 +125,9 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(name="nats", title="nats-py, nats-server", system="nats", start=_start_nats),
         Variant(name="zenoh", title="zenoh router", system="zenoh", start=_start_zenoh),
-        Variant(name="bare-broker", title="bare Python broker (floor)", system="bare_broker", start=_start_bare_broker, loop="uvloop"),
+        Variant(
+            name="bare-broker", title="bare Python broker (floor)", system="bare_broker", start=_start_bare_broker, loop="uvloop"
+        ),
         Variant(name="nats-uvloop", title="nats-py on uvloop", system="nats", start=_start_nats, loop="uvloop", is_usual=False),
         Variant(
             name="majula-unix-asyncio",

@@ -1,4 +1,5 @@
-"""One module a message system, each with a class `Connection` that keeps the contract and is imported only by its own child process.
+"""One module a message system, each with a class `Connection` that keeps the contract and is imported only by its own child
+process.
 
 - `contract`     what a client does for the harness; begin here.
 - `majula`       Majula by its public SDK: native port or WebSocket, by address.

@@ -1,7 +1,8 @@
 """The floor: what a Python broker costs that does nothing but read a length, look up a topic and move bytes, on uvloop.
 
-Frame: u32 little-endian length of the rest, then `S` topic (subscribe), or `P` u8 length of topic, topic, payload (publish). Frames that are
-written within one turn of the loop leave in one write. An RPC is two publishes: to the service's topic, and back to the topic `re`.
+Frame: u32 little-endian length of the rest, then `S` topic (subscribe), or `P` u8 length of topic, topic, payload (publish).
+Frames that are written within one turn of the loop leave in one write. An RPC is two publishes: to the service's topic, and
+back to the topic `re`.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ class Connection(Client):
     async def call(self, payload: bytes) -> bytes:
         self._last_call += 1
         number = self._last_call.to_bytes(_ID_BYTES, "big")
-        answer = self._pending[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._pending[number] = answer
         self._wire.send(_frame(_publish_head(self._topic) + number + payload))
         return await answer
 

@@ -11,8 +11,10 @@ from benchmarks.peers.task import Task
 
 
 class Client(abc.ABC):
-    """One connection. The harness calls `connect`, then exactly one of: `subscribe`; `publish` again and again; `serve`; `call` again and
-    again. A client publishes, serves and calls as a user of that system would write it who wants throughput."""
+    """One connection, used as someone would use it who wants throughput.
+
+    The harness calls `connect`, then exactly one of: `subscribe`; `publish` again and again; `serve`; `call` again and again.
+    """
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -23,7 +25,7 @@ class Client(abc.ABC):
 
     @abc.abstractmethod
     async def subscribe(self, received: Callable[[int], None]) -> None:
-        """Subscribe to `task.topic`; `received` is told the length of each payload, which is a bytes object of its own by then."""
+        """Subscribe to `task.topic`; `received` is told the length of each payload, by then a bytes object of its own."""
 
     @abc.abstractmethod
     async def publish(self, payload: bytes, count: int) -> None:

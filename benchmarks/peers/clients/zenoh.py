@@ -1,7 +1,8 @@
-"""eclipse-zenoh: clients of a zenoh router. Its threads call back, its `put` blocks; neither hurts here, because the harness's event loop
-has nothing else to do in such a process.
+"""eclipse-zenoh: clients of a zenoh router. Its threads call back, its `put` blocks; neither hurts here, because the harness's
+event loop has nothing else to do in such a process.
 
-From 1.4 on, zenoh moves payloads above about 3 KiB through shared memory on one host by itself: its 64 KiB figures are zero-copy ones.
+From 1.4 on, zenoh moves payloads above about 3 KiB through shared memory on one host by itself: its 64 KiB figures are
+zero-copy ones.
 """
 
 from __future__ import annotations
