@@ -1,0 +1,66 @@
+"""The answer to `status`, for people: one table of roles, then why each one was restarted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_COLUMNS = ("role", "state", "pid", "up", "restarts", "queue", "last reason")
+
+
+def render(status: Mapping[str, Any]) -> str:
+    """Several lines, without colours."""
+    lines = [
+        f"node {status['node_id']}: {status['state']} (pid {status['pid']}, up {seconds(status['up_s'])})",
+        f"  data {status['data_dir']}",
+        f"  run  {status['run_dir']}",
+        *(f"  {address['address']:44} {address['role']}" for address in status["addresses"]),
+        "",
+    ]
+    if status["tree_restarts"]:
+        lines.append(f"the whole tree was restarted {status['tree_restarts']} times; last: {status['tree_reasons'][0]}")
+    lines += table([_COLUMNS, *(_row(role) for role in status["roles"])])
+    deaths = [(death["ago_s"], role["role"], death["reason"]) for role in status["roles"] for death in role["deaths"]]
+    if deaths:
+        lines += ["", "ended lately:"]
+        lines += [f"  {seconds(ago_s):>8} ago  {role}: {reason}" for ago_s, role, reason in sorted(deaths)[:20]]
+    return "\n".join(lines)
+
+
+def _row(role: Mapping[str, Any]) -> tuple[str, ...]:
+    state = role["state"]
+    if role["retry_in_s"] >= 0:
+        state = f"{state} ({seconds(role['retry_in_s'])})"
+    return (
+        role["role"],
+        state,
+        str(role["pid"] or "-"),
+        seconds(role["up_s"]) if role["up_s"] >= 0 else "-",
+        str(role["restarts"]),
+        size(sum(role["queues"].values())),
+        role["deaths"][0]["reason"] if role["deaths"] else "",
+    )
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Columns as wide as their widest cell."""
+    listed = list(rows)
+    widths = [max(len(cell) for cell in column) for column in zip(*listed, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in listed]
+
+
+def seconds(value: float) -> str:
+    """A duration as people say it: 0.4 s, 12 s, 3 min, 5 h, 2 d."""
+    if value < 10:
+        return f"{value:.1f} s"
+    for limit, unit, name in ((120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h")):
+        if value < limit:
+            return f"{value / unit:.0f} {name}"
+    return f"{value / 86_400:.0f} d"
+
+
+def size(value: int) -> str:
+    """Bytes as people say them."""
+    if value < 1_024:
+        return f"{value} B"
+    return f"{value / 1_024:.0f} KiB" if value < 1 << 20 else f"{value / (1 << 20):.1f} MiB"
