@@ -1,0 +1,74 @@
+"""A child that does what a test tells it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+import msgspec
+
+from majula.actorsystem.actor import MajulaActor
+from majula.messages.base import Address, Message, Role
+
+
+class ProbeConfig(msgspec.Struct, frozen=True):
+    """`fail_start`: why its start fails; `reports_to`: who hears of each change of a role; `drain_s`: how long it drains."""
+
+    fail_start: str = ""
+    reports_to: Address = ""
+    drain_s: float = 0.0
+    ignore_stop: bool = False
+
+
+class Act(Message, frozen=True, array_like=True, tag="probe.Act"):
+    """Misbehave: raise in the handler, raise in a task, or never return."""
+
+    what: Literal["raise", "raise_in_task", "spin"]
+
+
+class Saw(Message, frozen=True, array_like=True, tag="probe.Saw"):
+    """What `on_role` was called with; `by` says by whom."""
+
+    by: Role
+    role: Role
+    address: Address
+    incarnation: int
+
+
+class ProbeActor(MajulaActor):
+    """See `Act`."""
+
+    config_type = ProbeConfig
+
+    async def on_start(self, config: ProbeConfig) -> None:
+        self._config = config
+        if config.fail_start:
+            raise OSError(config.fail_start)
+
+    def on_message(self, message: Message, sender: Address) -> None:
+        match message:
+            case Act(what="raise"):
+                raise ValueError("bad topic")
+            case Act(what="raise_in_task"):
+                self.spawn(self._raise(), name="bad task")
+            case Act(what="spin"):
+                while True:
+                    pass
+
+    def on_role(self, role: Role, address: Address | None, incarnation: int) -> None:
+        if self._config.reports_to:
+            self.send(self._config.reports_to, Saw(by=self.role, role=role, address=address or "", incarnation=incarnation))
+
+    async def on_drain(self, deadline: float) -> None:
+        await asyncio.sleep(self._config.drain_s)
+
+    async def on_stop(self) -> None:
+        if self._config.ignore_stop:
+            await asyncio.Event().wait()
+
+    def statistics(self) -> dict[str, int | float | str]:
+        return {"answer": 42}
+
+    async def _raise(self) -> None:
+        await asyncio.sleep(0)
+        raise KeyError("lost")
