@@ -25,6 +25,9 @@ MAX_DEPTH = 32
 MAX_PROBLEMS = 100
 """Beyond this many lines nobody reads on."""
 
+SECRET_KEYS = ("token",)
+"""Keys whose values no message shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -174,13 +177,13 @@ def _sentence(problem: str | None, context: str | None) -> str:
     return text if text.isprintable() and len(text) <= 160 else quote(text)
 
 
-def _build(node: yaml.Node, problems: Problems) -> Located:
+def _build(node: yaml.Node, problems: Problems, *, is_secret: bool = False) -> Located:
     found = Located(None, _mark(node.start_mark), is_broken=node.tag == _BROKEN)
     if isinstance(node, yaml.MappingNode):
         entries: dict[str, Located] = {}
         for key_node, value_node in node.value:
             key_mark = _mark(key_node.start_mark)
-            value = _build(value_node, problems)
+            value = _build(value_node, problems, is_secret=is_secret or key_node.value in SECRET_KEYS)
             if key_node.tag == _BROKEN:
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
@@ -193,12 +196,12 @@ def _build(node: yaml.Node, problems: Problems) -> Located:
                 entries[key_node.value] = value
         found.value = entries
     elif isinstance(node, yaml.SequenceNode):
-        found.value = [_build(item, problems) for item in node.value]
+        found.value = [_build(item, problems, is_secret=is_secret) for item in node.value]
     elif isinstance(node, yaml.ScalarNode) and not found.is_broken:
         try:
             found.value = _plain(node.value) if node.style is None else _quoted(node.value)
         except ValueError as error:
-            problems.add(found.mark, str(error))
+            problems.add(found.mark, "this value must be text in quotes" if is_secret else str(error))
             found.is_broken = True
     return found
 

@@ -20,6 +20,23 @@ refuses the start (exit code 78), and every problem is named at once as `file:li
 lists, text, decimal numbers, `true` and `false`; anchors, aliases and tags are refused, and so is plain text that readers of YAML
 disagree about (`22:22`, `0123`, a bare date): put it in quotes.
 
+```yaml
+node_id: garage
+
+majula_servers:
+  - port: 18080                     # this machine only, no accounts
+    hosts: [garage.local]
+    origins: ["https://app.example.org"]
+    native: {tcp: "127.0.0.1:18081"}
+    limits: {message_bytes: 4 MiB}  # this gateway; the rest as below
+
+limits:
+  slow_consumer: {policy: disconnect, age_s: 30s}
+
+log: {format: json, level: warning}
+drain_s: 20
+```
+
 - A *duration* is a number of seconds or a text with units: `30s`, `500ms`, `1m30s`.
 - A *size* is a number of bytes or a text with a unit: `64 KiB`, `4 MiB`, `1 MB`.
 - A relative *path* starts at the working directory of the node.
@@ -31,6 +48,7 @@ _KINDS = {
     "size": "size",
     "name": "name",
     "path": "path",
+    "secret": "secret",
     "address": "`host:port`",
     "tcp_listener": "`host:port` or `off`",
     "unix_listener": "path or `off`",

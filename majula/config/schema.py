@@ -186,9 +186,9 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One node. `node_id` is the only key that must be there."""
 
     node_id: Annotated[str, _meta("Name of the node, unique in its mesh: 1-128 of `A-Za-z0-9._-`.", "name")]
-    token: Annotated[str, _meta("Secret that the nodes of a mesh share. It must be random: 128 bits or more.", inactive=True)] = (
-        ""
-    )
+    token: Annotated[
+        str, _meta("Secret that the nodes of a mesh share. It must be random: 128 bits or more.", "secret", inactive=True)
+    ] = ""
     data_dir: Annotated[
         str,
         _meta(
@@ -214,3 +214,7 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     channels: Annotated[tuple[Channel, ...], _meta("Ways to other nodes.", inactive=True)] = ()
     raft: Annotated[tuple[RaftGroup, ...], _meta("Raft groups.", inactive=True)] = ()
     signaling_server: Annotated[SignalingClient, _meta("Signaling server.", inactive=True)] = SignalingClient()
+
+    def __repr__(self) -> str:
+        """Short, and without the token: a configuration may end up in a traceback or a log."""
+        return f"NodeConfig(node_id={self.node_id!r}, data_dir={self.data_dir!r}, run_dir={self.run_dir!r})"

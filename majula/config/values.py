@@ -52,6 +52,13 @@ def name(value: object) -> str:
     return text
 
 
+def secret(value: object) -> str:
+    """A secret: any text. It is never shown."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected a text that is not empty: put it in quotes")
+    return value
+
+
 def path(value: object) -> str:
     """A path of the file system; relative ones start at the working directory of the node."""
     text = _text(value, "a path")
@@ -148,6 +155,7 @@ READERS: dict[str, Callable[[object], str | int | float]] = {
     "duration": duration,
     "size": size,
     "name": name,
+    "secret": secret,
     "path": path,
     "address": address,
     "tcp_listener": tcp_listener,

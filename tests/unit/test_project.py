@@ -115,11 +115,8 @@ def test_built_package_holds_every_module_of_the_tree(tmp_path: Path, has_links:
     command = [sys.executable, "-c", "import setuptools; setuptools.setup()", "-q", "build_py", "--build-lib", "built"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
     built = {str(path.relative_to(tmp_path / "built")) for path in sources(tmp_path / "built")}
-    tree = {
-        str(Path(root.replace(".", "/"), path.relative_to(folder)))
-        for root, folder in FOLDERS.items()
-        for path in sources(folder)
-    }
+    copies = {root: tmp_path / folder.name for root, folder in FOLDERS.items()}
+    tree = {str(Path(root.replace(".", "/"), path.relative_to(copy))) for root, copy in copies.items() for path in sources(copy)}
     assert built == tree
 
 

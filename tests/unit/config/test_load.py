@@ -275,8 +275,9 @@ def test_all_problems_are_named_at_once_with_their_places(files: Files) -> None:
         ),
         ("limits: {mesage_bytes: 1}", "2:10: unknown key 'mesage_bytes' (did you mean 'message_bytes'?)"),
         ("limits: {message_bytes: 1}", "2:25: 1 is out of range: 1024 to 67108864"),
-        ("token: 12345", "2:8: expected text, got 12345: put it in quotes"),
-        ("token: ''", "2:8: expected text, got an empty one"),
+        ("token: 12345", "2:8: expected a text that is not empty: put it in quotes"),
+        ("token: ''", "2:8: expected a text that is not empty: put it in quotes"),
+        ("token: 0123456789", "2:8: this value must be text in quotes"),
         ("data_dir: [a]", "2:11: expected one value, got a list"),
         ("channels: [{type: server}]", "2:12: a channel of type server needs 'listen_addr'"),
 
@@ -378,6 +379,15 @@ def test_short_token_is_warned_of_without_showing_it(files: Files) -> None:
 @pytest.mark.parametrize("token", ["0123456789abcdef0123456789abcdef", "hG7wKq2ZpL9xVbN4mT1cRd"])
 def test_random_token_of_128_bits_is_not_warned_of(files: Files, token: str) -> None:
     assert len(files.warnings(f"node_id: n\ntoken: '{token}'")) == 1
+
+
+@pytest.mark.parametrize("token", ["31337313373133731337", "0x31337", "31337", "[31337]", "{a: 31337}", "[[31337.]]"])
+def test_token_is_never_shown(files: Files, token: str) -> None:
+    assert files.problems(f"node_id: n\ntoken: {token}") and "31337" not in str(files.problems(f"node_id: n\ntoken: {token}"))
+
+
+def test_configuration_can_be_printed_without_the_token(files: Files) -> None:
+    assert "s3cr3t" not in repr(files.load("node_id: n\ntoken: s3cr3t"))
 
 
 # --- hostile trees

@@ -9,6 +9,7 @@ from msgspec import inspect
 from majula.config.reference import render
 from majula.config.schema import NodeConfig
 from majula.config.values import READERS
+from tests.unit.config.files import Files
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 
@@ -32,6 +33,11 @@ def metadata(kind: inspect.Type) -> list[tuple[str, inspect.Metadata]]:
 
 def test_reference_document_is_what_the_schema_says() -> None:
     assert DOCUMENT.read_text() == render(), "run: python -m majula.config.reference > docs/reference/configuration.md"
+
+
+def test_example_of_the_reference_loads(files: Files) -> None:
+    example = render().split("```yaml\n")[1].split("```")[0]
+    assert files.load(example).config.majula_servers[0].limits.slow_consumer.age_s == 30.0
 
 
 def test_every_key_has_a_meaning() -> None:
