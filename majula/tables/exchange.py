@@ -29,6 +29,9 @@ from majula.tables.publisher import TablePublisher
 # known.
 BEGIN_S = 1.0
 
+# Actors that ask before they are named, and tables a one: more than a node has of both. Who is left out asks again in 0.5 s.
+EARLY = 256
+
 COPY = ".copy"
 """Ends the name under which a holder gives its copy of a table back."""
 
@@ -78,6 +81,8 @@ class TableExchange:
         self._gatherings: dict[str, tuple[Gathering, Role]] = {}
         self._regaining: dict[str, _Regaining] = {}
         self._begin_at = now + BEGIN_S
+        # Questions of actors that the registry has not named yet: it reaches each actor by a way of its own.
+        self._early: dict[Address, dict[str, Ask]] = {}
 
     # --- declared once, before the first event
 
@@ -141,6 +146,8 @@ class TableExchange:
             self._roles[role] = address
             self._names[address] = role
             effects += self._here(role, address, now)
+            for ask in self._early.pop(address, {}).values():
+                effects += self._asked(ask, address, now)
             if role == self.role:
                 # The other roles of this registry are told within the same step; begin with the timer, after it.
                 self._begin_at = min(self._begin_at, now)
@@ -268,12 +275,17 @@ class TableExchange:
         return effects + self._settle(now)
 
     def _asked(self, message: Ask | Confirmed, sender: Address, now: float) -> list[Effect]:
+        if sender not in self._names:
+            # Not served until it is named: nobody would ever say that it is gone.
+            if isinstance(message, Ask) and (sender in self._early or len(self._early) < EARLY):
+                asks = self._early.setdefault(sender, {})
+                if len(asks) < EARLY:
+                    asks[message.table] = message
+            return []
         if message.table.endswith(COPY) and isinstance(message, Ask):
             self._offer_copy(message.table, sender)
         publisher = self._publisher(message.table)
-        # Who is not in the registry (any more, or not yet: then it asks again) is not served: nobody would ever say that it is
-        # gone.
-        if publisher is None or sender not in self._names:
+        if publisher is None:
             return []
         return publisher.receive(sender, message, now) + self._settle(now)
 

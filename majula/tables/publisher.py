@@ -1,7 +1,7 @@
 """One table, published to many holders.
 
-Changes are gathered for 5 ms, then each holder is sent what it lacks (`ChangeLog.after` its position), in parts of at most
-256 KiB and at most 1 MiB ahead of what it has confirmed. A holder that reads slowly is so never sent more than its window; it gets
+Changes are gathered for 5 ms, then each holder is sent what it lacks (`ChangeLog.after` its position), in parts of at most 256
+KiB and at most 1 MiB ahead of what it has confirmed. A holder that reads slowly is so never sent more than its window; it gets
 the newest values when it reads again. A holder that says `Ask` is sent on from where it stands, or a snapshot.
 
 A snapshot is the whole log from version 0. While its parts are sent the table may change: a changed key moves to the end and
