@@ -1,13 +1,14 @@
 """`Message`, the base of everything that one Majula actor sends to another, and the codec over all of them.
 
 A message travels as a msgpack array: its tag, then its fields in order. Tags are `room.ClassName`, so two rooms may use one word
-(`link.Down`, `node.Down`). A message class must be imported before it can be decoded: `decode` builds its decoder over the classes
-that exist then, and again when more have been defined since.
+(`link.Down`, `node.Down`). A message class must be imported before it can be decoded: `decode` builds its decoder over the
+classes that exist then, and again when more have been defined since.
 """
 
 from __future__ import annotations
 
-from typing import Any, Union
+from collections.abc import Callable
+from typing import Any, ClassVar, Union
 
 import msgspec
 
@@ -19,7 +20,14 @@ Role = str
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
-    """Base of all messages. Subclasses are declared `class X(Message, frozen=True, array_like=True, tag="room.X")`."""
+    """Base of all messages. Subclasses are declared `class X(Message, frozen=True, array_like=True, tag="room.X")`.
+
+    `droppable = True` in a subclass says that a newer message makes up for a lost one (a table's delta, for which a snapshot
+    follows): at the outbox's mark it is refused to its sender, and does not come back as undeliverable. Fields are plain values
+    and structs; `msgspec.Raw` is not allowed, it would point into the socket's buffer.
+    """
+
+    droppable: ClassVar[bool] = False
 
 
 def _leaves(cls: type[Message]) -> list[type[Message]]:
@@ -34,27 +42,29 @@ class _Codec:
     """The decoder is a closed union: what is not a known message is refused before anything is built."""
 
     def __init__(self) -> None:
-        self.encoder = msgspec.msgpack.Encoder()
         self._known = 0
-        self._decoder: msgspec.msgpack.Decoder[Any] | None = None
+        self.decode: Callable[[bytes | memoryview], Any] = self._build_and_decode
 
-    def decoder(self, *, fresh: bool) -> msgspec.msgpack.Decoder[Any]:
-        if self._decoder is None or fresh:
-            classes = tuple(_leaves(Message))
-            self._known = len(classes)
-            self._decoder = msgspec.msgpack.Decoder(Union[classes])  # noqa: UP007 - a union of a computed tuple
-        return self._decoder
+    def _build_and_decode(self, data: bytes | memoryview) -> Any:
+        return self.rebuilt()(data)
+
+    def rebuilt(self) -> Callable[[bytes | memoryview], Any]:
+        classes = tuple(_leaves(Message))
+        self._known = len(classes)
+        self.decode = msgspec.msgpack.Decoder(Union[classes]).decode  # noqa: UP007 - a union of a computed tuple
+        return self.decode
 
     def is_stale(self) -> bool:
         return len(_leaves(Message)) != self._known
 
 
 _codec = _Codec()
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def encode(message: Message) -> bytes:
     """The message as msgpack, 0.2 us for a small one."""
-    return _codec.encoder.encode(message)
+    return _encode(message)
 
 
 def decode(data: bytes | memoryview) -> Message:
@@ -64,10 +74,9 @@ def decode(data: bytes | memoryview) -> Message:
         msgspec.DecodeError: not msgpack, not a known message, or fields of wrong types (msgspec.ValidationError).
     """
     try:
-        found = _codec.decoder(fresh=False).decode(data)
+        found: Message = _codec.decode(data)
     except msgspec.ValidationError:
         if not _codec.is_stale():
             raise
-        found = _codec.decoder(fresh=True).decode(data)
-    assert isinstance(found, Message)
+        found = _codec.rebuilt()(data)
     return found

@@ -1,0 +1,453 @@
+"""The sockets of one process: it listens under its name, dials peers when something is sent, and hands frames to mailboxes.
+
+One endpoint a process, shared by all actors in it. Hot path: `send_message` and `send_frames` queue, a flush at the end of the
+loop turn writes; `_readable` reads once, cuts, decodes and calls the mailbox, with no task, no queue and no lock between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from majula.actorsystem import frames as wire
+from majula.actorsystem.address import split
+from majula.actorsystem.connection import Connection, peer_user
+from majula.actorsystem.frames import FRAMES, HEADER, HELLO, MESSAGE, PLAIN, RETURNED, FrameError, FrameReader
+from majula.actorsystem.outbox import CHUNK_BYTES
+from majula.actorsystem.rundir import socket_path
+from majula.messages.base import Address, Message, decode, encode
+
+_log = logging.getLogger(__name__)
+
+_AFTER_LENGTH: Final = HEADER.size - 4
+_ROUTES_LIMIT: Final = 4096
+"""Targets whose connection is remembered by address; beyond, the cache starts anew. (Each question from outside comes from an
+address of its own, so addresses are not few.)"""
+_CONNECTIONS_LIMIT: Final = 4096
+_LOCAL_LIMIT: Final = 100_000
+"""Messages that wait between actors of one process; beyond, they are refused like at an outbox's mark."""
+_REFUSED_LIMIT: Final = 1024
+_ACCEPTS_A_TURN: Final = 64
+_REDIAL_S: Final = 0.02
+_ERRORS_LOGGED: Final = 20
+"""Log lines about bad connections in a process's life; what follows is only counted."""
+
+
+class Mailbox(Protocol):
+    """Where an endpoint puts what came for one actor. None of these may raise."""
+
+    def receive(self, message: Message, sender: Address) -> None: ...
+
+    def receive_frames(self, frames: bytes, sender: Address) -> None: ...
+
+    def returned(self, message: Message, target: Address) -> None:
+        """A message of this actor was not delivered."""
+
+    def writable(self, target: Address) -> None:
+        """The outbox that refused this actor takes more again."""
+
+
+class TrackedFrame(bytes):
+    """A frame whose sender wants to know what became of it: True, the kernel has it; False, the peer is gone."""
+
+    settle: Callable[[bool], None]
+
+
+class Endpoint:
+    """The process's face to the others in its run directory.
+
+    Args:
+        loop: runs everything here.
+        run_dir, name: where it listens.
+        listener: already bound (by the parent, before it forked, so that no message comes too early).
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, run_dir: str, name: str, listener: socket.socket) -> None:
+        self.loop = loop
+        self.run_dir = run_dir
+        self.name = name
+        self.mailboxes: dict[int, Mailbox] = {}
+        self.on_plain: Callable[[memoryview, str], None] | None = None
+        self.stopped = False
+        """Set when the actor of this process has crashed: nothing more is read."""
+        self.frames_lost = 0
+        self.rejected = 0
+        self._listener = listener
+        self._scratch = memoryview(bytearray(wire.SCRATCH_BYTES))
+        self._connections: set[Connection] = set()
+        self._peers: dict[str, Connection] = {}  # the one that we send on
+        self._routes: dict[Address, tuple[Connection | None, int]] = {}
+        self._dirty: list[Connection] = []
+        self._flush_scheduled = False
+        self._reading = False
+        self._local: deque[tuple[int, Message | bytes, Address]] = deque()
+        self._local_scheduled = False
+        self._redials: dict[Connection, asyncio.TimerHandle] = {}
+        self._idle_waiters: list[asyncio.Future[None]] = []
+        loop.add_reader(listener.fileno(), self._accept)
+
+    # --- sending
+
+    def send_message(self, target: Address, source: int, message: Message) -> bool:
+        """Queue a message. False: not queued; `returned` follows, unless it is droppable and the outbox was at its mark."""
+        route = self._routes.get(target) or self._find_route(target)
+        if route is None:
+            self.loop.call_soon(self._give_back, source, message, target)
+            return False
+        connection, local = route
+        if connection is None:
+            if self._send_local(local, message, self._own_address(source)):
+                return True
+        else:
+            payload = encode(message)
+            outbox = connection.outbox
+            if outbox.offer_control(HEADER.pack(len(payload) + _AFTER_LENGTH, MESSAGE, local, source) + payload):
+                if not connection.dirty:
+                    self._touch(connection)
+                elif outbox.pending_bytes > CHUNK_BYTES and not connection.blocked:
+                    connection.flush()  # a flood within one turn: let the peer begin
+                return True
+            self._refuse(connection, source, target)
+        if not message.droppable:
+            self.loop.call_soon(self._give_back, source, message, target)
+        return False
+
+    def send_frames(self, target: Address, source: int, payload: bytes | list[bytes]) -> bool:
+        """Queue an opaque batch. False: not queued, the target is gone or its outbox is at the mark."""
+        route = self._routes.get(target) or self._find_route(target)
+        if route is None:
+            return False
+        connection, local = route
+        if connection is None:
+            whole = payload if isinstance(payload, bytes) else b"".join(payload)
+            return self._send_local(local, whole, self._own_address(source))
+        if isinstance(payload, bytes):
+            frame = HEADER.pack(len(payload) + _AFTER_LENGTH, FRAMES, local, source) + payload
+        else:
+            size = sum(map(len, payload))
+            frame = b"".join((HEADER.pack(size + _AFTER_LENGTH, FRAMES, local, source), *payload))
+        outbox = connection.outbox
+        if outbox.offer_data(frame):
+            if not connection.dirty:
+                self._touch(connection)
+            elif outbox.pending_bytes > CHUNK_BYTES and not connection.blocked:
+                connection.flush()
+            return True
+        self._refuse(connection, source, target)
+        return False
+
+    def send_plain(self, target: Address, payload: bytes, settle: Callable[[bool], None]) -> None:
+        """Queue a pickled message; `settle` hears what became of it, never from within this call."""
+        route = self._find_route(target)
+        if route is None:
+            self.loop.call_soon(settle, False)
+            return
+        connection, local = route
+        assert connection is not None, "a plain message to the own process never comes here"
+        frame = TrackedFrame(wire.encode(PLAIN, local, 0, payload))
+        frame.settle = settle
+        connection.outbox.watch = True
+        if connection.outbox.offer_control(frame):
+            self._touch(connection)
+        else:
+            self.loop.call_soon(settle, False)
+
+    def pending_bytes(self, target: Address) -> int:
+        """What waits for the process of `target`."""
+        connection = self._peers.get(split(target)[0])
+        return connection.outbox.pending_bytes if connection is not None else 0
+
+    def queues(self) -> dict[str, int]:
+        """Bytes that wait, by peer, where there are any."""
+        return {c.peer: c.outbox.pending_bytes for c in self._connections if c.outbox.pending_bytes}
+
+    def _own_address(self, local: int) -> Address:
+        return f"{self.name}#{local}" if local else self.name
+
+    def _find_route(self, target: Address) -> tuple[Connection | None, int] | None:
+        name, local = split(target)
+        if name == self.name:
+            return (None, local)
+        connection = self._peers.get(name)
+        if connection is None:
+            connection = self._dial(name)
+            if connection is None:
+                return None
+        if len(self._routes) >= _ROUTES_LIMIT:
+            self._routes.clear()
+        self._routes[target] = (connection, local)
+        return connection, local
+
+    def _dial(self, name: str) -> Connection | None:
+        connection = Connection(self.loop, name, FrameReader(self._scratch), self._lost, self._written)
+        try:
+            connected = connection.dial(self.run_dir)
+        except OSError:
+            return None
+        connection.outbox.offer_control(wire.encode(HELLO, 0, 0, self.name.encode()))
+        self._peers[name] = connection
+        self._connections.add(connection)
+        if connected:
+            self._watch(connection)
+        else:
+            self._redials[connection] = self.loop.call_later(_REDIAL_S, self._redial, connection)
+        return connection
+
+    def _redial(self, connection: Connection) -> None:
+        del self._redials[connection]
+        try:
+            connected = connection.dial(self.run_dir)
+        except OSError:
+            self._lost(connection)
+            return
+        if connected:
+            self._watch(connection)
+            connection.flush()
+        else:
+            self._redials[connection] = self.loop.call_later(_REDIAL_S, self._redial, connection)
+
+    def _watch(self, connection: Connection) -> None:
+        assert connection.sock is not None
+        self.loop.add_reader(connection.sock.fileno(), self._readable, connection)
+
+    def _refuse(self, connection: Connection, source: int, target: Address) -> None:
+        if len(connection.refused) < _REFUSED_LIMIT:
+            connection.refused.add((source, target))
+
+    def _give_back(self, source: int, message: Message, target: Address) -> None:
+        mailbox = self.mailboxes.get(source)
+        if mailbox is not None:
+            mailbox.returned(message, target)
+
+    # --- between actors of this process
+
+    def _send_local(self, local: int, item: Message | bytes, sender: Address) -> bool:
+        if local not in self.mailboxes or len(self._local) >= _LOCAL_LIMIT:
+            return False
+        self._local.append((local, item, sender))
+        if not self._local_scheduled:
+            self._local_scheduled = True
+            self.loop.call_soon(self._deliver_local)
+        return True
+
+    def _deliver_local(self) -> None:
+        self._local_scheduled = False
+        # Only what was there at the beginning: two actors that answer each other must not hold the loop.
+        for _ in range(len(self._local)):
+            if self.stopped:
+                return
+            local, item, sender = self._local.popleft()
+            mailbox = self.mailboxes.get(local)
+            if isinstance(item, bytes):
+                if mailbox is None:
+                    self.frames_lost += 1
+                else:
+                    mailbox.receive_frames(item, sender)
+            elif mailbox is not None:
+                mailbox.receive(item, sender)
+            else:
+                name, source = split(sender)
+                assert name == self.name
+                self._give_back(source, item, self._own_address(local))
+        if self._local and not self._local_scheduled:
+            self._local_scheduled = True
+            self.loop.call_soon(self._deliver_local)
+
+    # --- writing
+
+    def _touch(self, connection: Connection) -> None:
+        connection.dirty = True
+        self._dirty.append(connection)
+        if not self._flush_scheduled and not self._reading:
+            self._flush_scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        while self._dirty:
+            dirty, self._dirty = self._dirty, []
+            for connection in dirty:
+                connection.flush()
+        if self._idle_waiters and not self.busy():
+            for waiter in self._idle_waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._idle_waiters.clear()
+
+    def _written(self, connection: Connection, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            if type(frame) is TrackedFrame:
+                frame.settle(True)
+        if connection.refused and connection.outbox.writable_again():
+            self._tell_writable(connection)
+        if self._idle_waiters and not connection.outbox.pending_bytes:
+            self.loop.call_soon(self._flush)
+
+    def _tell_writable(self, connection: Connection) -> None:
+        refused, connection.refused = connection.refused, set()
+        for source, target in refused:
+            mailbox = self.mailboxes.get(source)
+            if mailbox is not None:
+                self.loop.call_soon(mailbox.writable, target)
+
+    def busy(self) -> bool:
+        """Whether anything waits to be written."""
+        return any(connection.outbox.pending_bytes for connection in self._connections)
+
+    async def flushed(self, timeout_s: float) -> bool:
+        """Wait until nothing waits to be written. False: the time was over before."""
+        if self._dirty and not self._flush_scheduled:
+            self._flush()
+        if not self.busy():
+            return True
+        waiter = self.loop.create_future()
+        self._idle_waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiter
+        except TimeoutError:
+            return False
+        return True
+
+    # --- reading
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_A_TURN):
+            try:
+                sock, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._complain("cannot accept: %s", error)
+                return
+            sock.setblocking(False)
+            user = peer_user(sock)
+            if user != os.geteuid() or len(self._connections) >= _CONNECTIONS_LIMIT:
+                self._complain("connection of user %s refused", user)
+                sock.close()
+                continue
+            connection = Connection(self.loop, "", FrameReader(self._scratch), self._lost, self._written)
+            connection.attach(sock)
+            self._connections.add(connection)
+            self._watch(connection)
+
+    def _readable(self, connection: Connection) -> None:
+        if self.stopped or connection.sock is None:
+            return
+        reader = connection.reader
+        try:
+            count = connection.sock.recv_into(reader.buffer())
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            count = 0
+        if not count:
+            self._lost(connection)
+            return
+        self._reading = True
+        try:
+            peer = connection.peer
+            mailboxes = self.mailboxes
+            for kind, target, source, payload in reader.frames(count):
+                if kind == MESSAGE and peer:
+                    message = decode(payload)
+                    mailbox = mailboxes.get(target)
+                    if mailbox is not None:
+                        mailbox.receive(message, f"{peer}#{source}" if source else peer)
+                    else:
+                        self._return(connection, target, source, payload)
+                elif kind == FRAMES and peer:
+                    mailbox = mailboxes.get(target)
+                    if mailbox is not None:
+                        mailbox.receive_frames(bytes(payload), f"{peer}#{source}" if source else peer)
+                    else:
+                        self.frames_lost += 1
+                elif kind == HELLO and not peer:
+                    peer = connection.peer = str(payload, "utf-8")
+                    self._peers.setdefault(peer, connection)
+                elif kind == PLAIN and peer and self.on_plain is not None:
+                    self.on_plain(payload, f"{peer}#{source}" if source else peer)
+                elif kind == RETURNED and peer:
+                    self._give_back(target, decode(payload), f"{peer}#{source}" if source else peer)
+                else:
+                    raise FrameError(f"a frame of kind {kind} where none may be")
+                if self.stopped:
+                    return
+        except (FrameError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._complain("connection of %s closed: %s", connection.peer or "an unnamed peer", error)
+            self._lost(connection)
+        finally:
+            self._reading = False
+            if self._dirty:
+                self._flush()
+
+    def drain_incoming(self, peer: str) -> None:
+        """Read all that a process which has ended left in its connections, so that its last words come before its end is told."""
+        for connection in [c for c in self._connections if c.peer == peer]:
+            while not connection.closed and not self.stopped:
+                self._readable(connection)
+
+    def _return(self, connection: Connection, target: int, source: int, payload: memoryview) -> None:
+        # What cannot be returned at the mark is lost: the alternative would be an unbounded queue to a peer that does not read.
+        if connection.outbox.offer_control(wire.encode(RETURNED, source, target, bytes(payload))) and not connection.dirty:
+            self._touch(connection)
+
+    def _lost(self, connection: Connection) -> None:
+        """The other side is gone, or talks garbage. What was not written goes back to who sent it."""
+        if connection.closed:
+            return
+        connection.close()
+        self._connections.discard(connection)
+        redial = self._redials.pop(connection, None)
+        if redial is not None:
+            redial.cancel()
+        peer = connection.peer
+        if self._peers.get(peer) is connection:
+            del self._peers[peer]
+            other = next((c for c in self._connections if c.peer == peer), None)
+            if other is not None:
+                self._peers[peer] = other
+        for target in [target for target, route in self._routes.items() if route[0] is connection]:
+            del self._routes[target]
+        for frame in connection.outbox.unsent():
+            kind, target_id, source, payload = wire.parse(frame)
+            if kind == MESSAGE:
+                address = f"{peer}#{target_id}" if target_id else peer
+                self.loop.call_soon(self._give_back, source, decode(payload), address)
+            elif kind == FRAMES:
+                self.frames_lost += 1
+            elif kind == PLAIN and isinstance(frame, TrackedFrame):
+                self.loop.call_soon(frame.settle, False)
+        self._tell_writable(connection)
+        if self._idle_waiters:
+            self.loop.call_soon(self._flush)
+
+    def _complain(self, text: str, *values: object) -> None:
+        self.rejected += 1
+        if self.rejected <= _ERRORS_LOGGED:
+            _log.warning("%s: " + text, self.name, *values)
+
+    def close(self) -> None:
+        """Close every socket and remove the name. Nothing is flushed: await `flushed` before."""
+        self.stopped = True
+        for redial in self._redials.values():
+            redial.cancel()
+        self._redials.clear()
+        for connection in list(self._connections):
+            connection.close()
+        self._connections.clear()
+        self._peers.clear()
+        self._routes.clear()
+        self.loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        try:
+            os.unlink(socket_path(self.run_dir, self.name))
+        except FileNotFoundError:
+            return  # the directory was cleared at the end of the node
