@@ -6,7 +6,7 @@ import math
 
 from majula.config.decode import Check, Path, Places
 from majula.config.document import Problems, quote
-from majula.config.rundir import MAX_SOCKET_PATH_BYTES
+from majula.config.rundir import MAX_RUN_DIR_BYTES, MAX_SOCKET_PATH_BYTES
 from majula.config.schema import Channel, Gateway, NodeConfig
 from majula.config.values import is_loopback
 
@@ -80,20 +80,23 @@ def check_node(config: NodeConfig, places: Places, problems: Problems) -> None:
 
 def check_sockets(config: NodeConfig, places: Places, problems: Problems) -> None:
     """Report Unix sockets that the system cannot open. Needs the resolved paths, so it runs last."""
+    length = _bytes(config.run_dir)
+    if length > MAX_RUN_DIR_BYTES:
+        is_own = places.is_given("run_dir")
+        advice = "shorten it" if is_own else "set a shorter 'run_dir'"
+        problems.add(
+            places.mark("run_dir") if is_own else places.mark("node_id"),
+            f"the run directory {quote(config.run_dir)} has {length} bytes,"
+            f" more than the {MAX_RUN_DIR_BYTES} that leave room for its sockets: {advice}",
+        )
     used: dict[str, int] = {}
     for at, gateway in enumerate(config.majula_servers):
         path = gateway.native.unix_path
         if path is None:
             continue
         mark = places.mark("majula_servers", at, "native", "unix")
-        length = len(path.encode("utf-8", "surrogateescape"))
-        if length > MAX_SOCKET_PATH_BYTES:
-            is_own = places.is_given("majula_servers", at, "native", "unix")
-            advice = "shorten it" if is_own else "set a shorter 'run_dir' or this gateway's 'native.unix'"
-            problems.add(
-                mark if is_own else places.mark("run_dir"),
-                f"the socket path {quote(path)} has {length} bytes, more than {MAX_SOCKET_PATH_BYTES}: {advice}",
-            )
+        if _bytes(path) > MAX_SOCKET_PATH_BYTES and places.is_given("majula_servers", at, "native", "unix"):
+            problems.add(mark, f"the socket path {quote(path)} has {_bytes(path)} bytes, more than {MAX_SOCKET_PATH_BYTES}")
         if path in used and config.majula_servers[used[path]].port != gateway.port:  # else the port says it already
             problems.add(mark, f"the socket {quote(path)} is that of majula_servers[{used[path]}] too")
         used[path] = at
@@ -141,6 +144,10 @@ def token_bits(token: str) -> int:
     alphabet = sum(count for count, belongs in classes if any(belongs(char) for char in token))
     is_hex = all(char in "0123456789abcdef" for char in token)
     return math.floor(len(token) * math.log2(16 if is_hex else max(alphabet, 2)))
+
+
+def _bytes(path: str) -> int:
+    return len(path.encode("utf-8", "surrogateescape"))
 
 
 def _is_loopback_host(host: str) -> bool:

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 MAX_SOCKET_PATH_BYTES = 100
 """The kernel takes 107 bytes (sun_path, unix(7)); BSD and macOS take 103. The rest is room for a temporary name."""
 
+MAX_RUN_DIR_BYTES = MAX_SOCKET_PATH_BYTES - len("/native-65535.sock")
+"""The longest name that a node makes in its run directory must fit behind it."""
+
 
 def run_root(environment: Mapping[str, str], uid: int) -> str:
     """The directory that holds the run directories of all nodes of this user.

@@ -336,7 +336,14 @@ def test_terminal_escapes_of_a_file_never_reach_the_reader(files: Files) -> None
 
 def test_run_directory_too_long_for_a_socket_is_refused(files: Files) -> None:
     (problem,) = files.problems(f"node_id: n\nrun_dir: /{'r' * 100}\n")
-    assert problem.startswith("2:10: the socket path '/rrr") and "set a shorter 'run_dir'" in problem
+    assert problem.startswith("2:10: the run directory '/rrr") and problem.endswith(
+        "has 101 bytes, more than the 82 that leave room for its sockets: shorten it"
+    )
+
+
+def test_node_id_too_long_for_the_default_run_directory_asks_for_another(files: Files) -> None:
+    (problem,) = files.problems(f"node_id: {'n' * 70}\n")
+    assert problem.startswith("1:10: the run directory '/tmp/majula-1000/nnn") and problem.endswith("set a shorter 'run_dir'")
 
 
 def test_socket_path_counts_bytes(files: Files) -> None:
