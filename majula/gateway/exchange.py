@@ -13,14 +13,27 @@ import msgspec
 
 from majula.errors import MajulaError
 from majula.wire.frames import PREFIX_BYTES, decode_header
-from majula.wire.headers import Ack, AnyHeader, Call, Error, Publish, Register, Reply, Request, Result, Subscribe, Unregister, Unsubscribe
+from majula.wire.headers import (
+    Ack,
+    AnyHeader,
+    Call,
+    Error,
+    Publish,
+    Register,
+    Reply,
+    Request,
+    Result,
+    Subscribe,
+    Unregister,
+    Unsubscribe,
+)
 
 if TYPE_CHECKING:
     from majula.gateway.session import Session
     from majula.gateway.switch import Switch
 
 OnAnswer = Callable[[AnyHeader, bytes], None]
-"""Called once with ACK, REPLY, ERROR or RESULT and its body. Called with an ERROR of code `connection_lost` if the session ends first."""
+"""Called once with ACK, REPLY, ERROR or RESULT and its body; with an ERROR `connection_lost` if the session ends first."""
 
 OnDelivery = Callable[[AnyHeader, bytes, bytes], None]
 """Called with everything else that comes (PUBLISH, SLOW, RECONNECT, CALL ...): header, body, and the whole frame."""

@@ -1,9 +1,9 @@
 """What waits for one client: bounded, in order, and honest about what it dropped.
 
-A queue between the switch, which puts whole frames in, and the edge, which takes them out as fast as its client reads. Publications
-are dropped (the newest) beyond the limits of the settings; the client is told by a SLOW frame at the place of the gap. Control
-frames (answers, results) have a reserve beyond that limit, because a caller was promised an answer; a client that lets the reserve
-fill up as well is cut off.
+A queue between the switch, which puts whole frames in, and the edge, which takes them out as fast as its client reads.
+Publications are dropped (the newest) beyond the limits of the settings; the client is told by a SLOW frame at the place of the
+gap. Control frames (answers, results) have a reserve beyond that limit, because a caller was promised an answer; a client that
+lets the reserve fill up as well is cut off.
 
     offer  a publication: taken, or dropped and counted
     fits   would a call be taken? Its caller hears `overloaded` where not

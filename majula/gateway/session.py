@@ -16,7 +16,7 @@ SubscriptionKey = tuple[str, bool, str]
 
 
 class Connection(Protocol):
-    """What an edge puts behind a session. Called by the gateway at the end of a loop turn, never from within a use of the switch."""
+    """What an edge puts behind a session. Called at the end of a loop turn, never from within a use of the switch."""
 
     def flush(self) -> None:
         """Something waits in `session.outbox`: take it and write it, unless the client does not read just now."""
@@ -34,8 +34,6 @@ class SessionStatistics(Struct, frozen=True):
     agent: str
     subscriptions: int
     functions: int
-    calls: int
-    serving: int
     received_frames: int
     waiting_bytes: int
     dropped_messages: int
@@ -57,7 +55,6 @@ class Session:
 
     __slots__ = (
         "agent",
-        "calls",
         "client_id",
         "connection",
         "ended_by",
@@ -69,7 +66,6 @@ class Session:
         "outbox",
         "received_frames",
         "secret",
-        "serving",
         "subscriptions",
         "surface",
     )
@@ -100,8 +96,6 @@ class Session:
         self.ended_by: MajulaError | None = None
         self.subscriptions: dict[SubscriptionKey, None] = {}
         self.functions: dict[str, Register] = {}
-        self.calls: dict[int, int] = {}  # its open calls: its number -> the gateway's
-        self.serving: dict[int, None] = {}  # calls that it is to answer, by the gateway's number
         self.received_frames = 0
 
     def statistics(self) -> SessionStatistics:
@@ -112,8 +106,6 @@ class Session:
             agent=self.agent,
             subscriptions=len(self.subscriptions),
             functions=len(self.functions),
-            calls=len(self.calls),
-            serving=len(self.serving),
             received_frames=self.received_frames,
             waiting_bytes=outbox.bytes,
             dropped_messages=outbox.dropped_messages,

@@ -34,16 +34,31 @@ Span = tuple[int, int, int]
 body `chunk[body:end]`. A plain tuple: a named one costs as much again as finding the frame."""
 
 
+def encode_header(header: Header) -> bytes:
+    """The header's bytes.
+
+    Raises:
+        TooLarge: over 65,535 bytes.
+    """
+    head = _encode(header)
+    if len(head) > MAX_HEADER_BYTES:
+        raise TooLarge("the header of this frame is too large", limit_bytes=MAX_HEADER_BYTES)
+    return head
+
+
+def pack_frame(head: bytes, body: bytes | memoryview = b"") -> bytes:
+    """The frame of a header that is encoded already."""
+    size = len(head)
+    return b"".join((_PREFIX.pack(2 + size + len(body), size), head, body))
+
+
 def encode_frame(header: Header, body: bytes | memoryview = b"") -> bytes:
     """The frame as bytes.
 
     Raises:
         TooLarge: the header is over 65,535 bytes.
     """
-    head = _encode(header)
-    if len(head) > MAX_HEADER_BYTES:
-        raise TooLarge("the header of this frame is too large", limit_bytes=MAX_HEADER_BYTES)
-    return b"".join((_PREFIX.pack(2 + len(head) + len(body), len(head)), head, body))
+    return pack_frame(encode_header(header), body)
 
 
 def decode_header(data: bytes | memoryview) -> AnyHeader:

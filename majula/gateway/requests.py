@@ -1,0 +1,264 @@
+"""What changes a session or asks about the node: subscriptions, functions, retained values, REQUESTs.
+
+A change is in force here at once. It is also written into this gateway's slice of a table, by which the other gateways learn
+of it; with `sync` the answer waits until all of them act by it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from majula.errors import (
+    InvalidRequest,
+    LimitReached,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    from_code,
+)
+from majula.gateway.calls import Calls
+from majula.gateway.outlets import Outlets
+from majula.gateway.routes import Routes
+from majula.gateway.session import Session
+from majula.gateway.settings import GatewayLimits
+from majula.messages.base import Role
+from majula.rpc.operations import SERVICES as SERVICES_OPERATION
+from majula.rpc.operations import ServicesAnswer, ServicesRequest
+from majula.rpc.services import REGISTRATIONS
+from majula.topics.interest import SUBSCRIPTIONS
+from majula.topics.retained import RetainedCopy, Retaining
+from majula.topics.subjects import check_subject
+from majula.wire.frames import encode_frame, encode_run, last_of_run
+from majula.wire.headers import (
+    JSON,
+    MSGPACK,
+    RAW,
+    RETAINED,
+    Ack,
+    Encoding,
+    Publish,
+    Register,
+    Reply,
+    Request,
+    Subscribe,
+    Unregister,
+    Unsubscribe,
+)
+
+# Name of a queue group, in bytes; as every name (a function's, a client's).
+_NAME_BYTES = 128
+# Answers that wait for a confirmation from everywhere, of all clients together. Each is given up after two seconds.
+_CONFIRMATIONS = 65_536
+
+_encode_msgpack = msgspec.msgpack.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
+_msgpack_services = msgspec.msgpack.Decoder(ServicesRequest).decode
+_json_services = msgspec.json.Decoder(ServicesRequest).decode
+
+
+class Slices(Protocol):
+    """This gateway's part of the tables, as the switch writes it."""
+
+    def put(self, table: str, key: str, value: bytes | None) -> None:
+        """Set an entry of this gateway's slice, or with None remove it."""
+
+    def confirm(self, table: str, token: int) -> None:
+        """Say `Requests.in_force(token)` when all that was put before is in force at every gateway, or `unconfirmed(token)`."""
+
+
+class Requests:
+    """Everything but publications and calls.
+
+    Args:
+        limits: `subscriptions`, `registrations`.
+        out: where frames go.
+        routes, calls: what is changed.
+        slices: where the changes are written to.
+        role: of this gateway.
+    """
+
+    def __init__(self, *, limits: GatewayLimits, out: Outlets, routes: Routes, calls: Calls, slices: Slices, role: Role) -> None:
+        self.retained = RetainedCopy()
+        self.retaining = Retaining()
+        self._limits = limits
+        self._out = out
+        self._routes = routes
+        self._calls = calls
+        self._slices = slices
+        self._role = role
+        self._last_token = 0
+        self._confirmations: dict[int, tuple[Session, int]] = {}
+        self._retaining: dict[int, tuple[Session, int]] = {}  # unsettled retained publishes: number -> publisher, its request
+
+    # --- topics
+
+    def subscribe(self, session: Session, header: Subscribe, now: float) -> None:
+        """Raises what the client is to be told."""
+        check_subject(header.topic, pattern=header.pattern)
+        if len(header.queue.encode()) > _NAME_BYTES:
+            raise InvalidRequest(f"the name of a queue group has at most {_NAME_BYTES} bytes", limit_bytes=_NAME_BYTES)
+        key = (header.topic, header.pattern, header.queue)
+        if key not in session.subscriptions:
+            if len(session.subscriptions) >= self._limits.subscriptions:
+                raise LimitReached("this client has too many subscriptions", limit="subscriptions")
+            session.subscriptions[key] = None
+            self._put(
+                SUBSCRIPTIONS,
+                self._routes.interests.subscribe(session, header.topic, pattern=header.pattern, queue=header.queue),
+            )
+        self._acknowledge(session, header.request, SUBSCRIPTIONS, header.sync, now)
+        if header.retained:
+            # Publications of these topics that come from now on stand behind them in the outbox.
+            for _, frame in self.retained.matching(header.topic, pattern=header.pattern):
+                self._out.publish(session, frame, 1, now)
+
+    def unsubscribe(self, session: Session, header: Unsubscribe, now: float) -> None:
+        """Raises NotFound where there is no such subscription."""
+        key = (header.topic, header.pattern, header.queue)
+        if key not in session.subscriptions:
+            raise NotFound("this client has no such subscription", topic=header.topic)
+        del session.subscriptions[key]
+        self._forget_subscription(session, key)
+        if header.request:
+            self._out.answer(session, encode_frame(Ack(header.request)), now)
+
+    def retain(self, session: Session, header: Publish, run: bytes, now: float) -> None:
+        """Keep the last message of a run as the topic's value; the topic manager decides the order.
+
+        Where the publisher wants an answer it comes when every gateway has the value.
+        """
+        message = last_of_run(run)
+        frame = encode_frame(Publish(header.topic, header.encoding, RETAINED, 0, "", header.headers), encode_run([message]))
+        number = self.retaining.add(header.topic, frame, is_removal=not message)
+        if number is None:
+            raise Overloaded("too many retained values are under way", retry_after_s=1.0)
+        self._retaining[number] = (session, header.request)
+
+    def retained_settled(self, number: int, code: str, now: float) -> None:
+        """The topic manager has answered: `code` is empty, or says why it was refused."""
+        self.retaining.settled(number)
+        found = self._retaining.pop(number, None)
+        if found is None or not found[0].is_open:
+            return
+        session, request = found
+        if code:
+            self._out.refuse(session, request, "PUBLISH", from_code(code, "this value was not retained"), now)
+        elif request:
+            self._out.answer(session, encode_frame(Ack(request, "accepted")), now)
+
+    # --- functions
+
+    def register(self, session: Session, header: Register, now: float) -> None:
+        """Raises what the client is to be told."""
+        if not session.is_claimed:
+            raise InvalidRequest("only a session that owns its client id can offer functions")
+        if header.function not in session.functions and len(session.functions) >= self._limits.registrations:
+            raise LimitReached("this client offers too many functions", limit="registrations")
+        entry = self._calls.services.register(
+            header.function,
+            session.client_id,
+            parameters=header.parameters,
+            results=header.results,
+            note=header.note,
+            idempotent=header.idempotent,
+        )
+        session.functions[header.function] = header
+        self._put(REGISTRATIONS, entry)
+        self._acknowledge(session, header.request, REGISTRATIONS, header.sync, now)
+
+    def unregister(self, session: Session, header: Unregister, now: float) -> None:
+        """Raises NotFound where this client offers no such function."""
+        if header.function not in session.functions:
+            raise NotFound(f"this client does not offer {header.function!r}", function=header.function)
+        del session.functions[header.function]
+        self._forget_function(session, header.function)
+        if header.request:
+            self._out.answer(session, encode_frame(Ack(header.request)), now)
+
+    # --- questions
+
+    def request(self, session: Session, header: Request, body: bytes, now: float) -> None:
+        """Raises what the client is to be told."""
+        if header.operation != SERVICES_OPERATION.name:
+            raise NotFound(f"there is no operation {header.operation!r} for REQUEST", operation=header.operation)
+        asked = _decode_services(header.encoding, body)
+        services = (
+            ()
+            if asked.node not in ("", self._calls.node_id)
+            else tuple(self._calls.list_services(provider=asked.provider, function=asked.function))
+        )
+        encoding: Encoding = JSON if header.encoding == JSON else MSGPACK
+        answer = ServicesAnswer(services)
+        data = _encode_json(answer) if encoding == JSON else _encode_msgpack(answer)
+        self._out.answer(session, encode_frame(Reply(header.request, encoding), data), now)
+
+    # --- the rest
+
+    def in_force(self, token: int, now: float) -> None:
+        """What was confirmed by `token` is in force everywhere."""
+        found = self._confirmations.pop(token, None)
+        if found is not None and found[0].is_open:
+            self._out.answer(found[0], encode_frame(Ack(found[1], "everywhere")), now)
+
+    def unconfirmed(self, token: int, reason: str, now: float) -> None:
+        """The confirmation was given up."""
+        found = self._confirmations.pop(token, None)
+        if found is not None and found[0].is_open:
+            error = Unavailable(
+                "in force at this gateway; whether it is everywhere is not known", guarantee="gateway", reason=reason
+            )
+            self._out.refuse(found[0], found[1], "", error, now)
+
+    def end(self, session: Session, now: float) -> None:
+        """The session is over: all that it had asked for ends."""
+        for key in session.subscriptions:
+            self._forget_subscription(session, key)
+        session.subscriptions.clear()
+        for function in session.functions:
+            self._forget_function(session, function)
+        session.functions.clear()
+
+    def statistics(self) -> dict[str, int]:
+        return {
+            "retained": len(self.retained),
+            "retaining": len(self.retaining),
+            "confirmations": len(self._confirmations),
+        }
+
+    def _acknowledge(self, session: Session, request: int, table: str, sync: bool, now: float) -> None:
+        if not request:
+            return
+        if not sync:
+            self._out.answer(session, encode_frame(Ack(request, "gateway")), now)
+            return
+        if len(self._confirmations) >= _CONFIRMATIONS:
+            raise Overloaded("too many confirmations are under way", retry_after_s=1.0)
+        self._last_token += 1
+        self._confirmations[self._last_token] = (session, request)
+        self._slices.confirm(table, self._last_token)
+
+    def _forget_subscription(self, session: Session, key: tuple[str, bool, str]) -> None:
+        topic, pattern, queue = key
+        self._put(SUBSCRIPTIONS, self._routes.interests.unsubscribe(session, topic, pattern=pattern, queue=queue))
+
+    def _forget_function(self, session: Session, function: str) -> None:
+        key = self._calls.services.unregister(function, session.client_id)
+        if key is not None:
+            self._slices.put(REGISTRATIONS, key, None)
+
+    def _put(self, table: str, entry: tuple[str, bytes] | tuple[str, bytes | None] | None) -> None:
+        if entry is not None:
+            self._slices.put(table, entry[0], entry[1])
+
+
+def _decode_services(encoding: Encoding, body: bytes) -> ServicesRequest:
+    if not body:
+        return ServicesRequest()
+    try:
+        if encoding == RAW:
+            raise InvalidRequest("the parameters of a REQUEST are MessagePack or JSON")
+        return _json_services(body) if encoding == JSON else _msgpack_services(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the parameters of this request cannot be read: {error}") from None

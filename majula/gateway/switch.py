@@ -1,0 +1,509 @@
+"""The gateway's heart: frames of clients and of other gateways in, frames in their outboxes out.
+
+Everything here is called within one turn of the gateway's loop and never waits. What comes out is *pulled*: whoever has
+something waiting stands in a list (`take_dirty`), its frames in its outbox. What a client sends never raises; it becomes an
+ERROR to that client, and its end where the rest of what it sends has no meaning.
+
+The hot path is `receive`: the header bytes of a PUBLISH lead to a known route, the run's lengths are checked, the frame is
+copied out of its chunk once, and that one bytes object goes into the outbox of every target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from random import Random
+
+from majula.errors import (
+    Conflict,
+    Draining,
+    LimitReached,
+    MajulaError,
+    Overloaded,
+    ProtocolError,
+    TooLarge,
+)
+from majula.gateway.calls import Calls
+from majula.gateway.outlets import Outlets
+from majula.gateway.peers import Peer
+from majula.gateway.requests import Requests, Slices
+from majula.gateway.routes import GroupRoute, Route, Routes
+from majula.gateway.session import Connection, Session, SessionStatistics
+from majula.gateway.settings import GatewaySettings
+from majula.messages.base import Role
+from majula.topics.queue_groups import QueueGroups
+from majula.wire.frames import (
+    MAX_HEADER_BYTES,
+    MESSAGE_PREFIX_BYTES,
+    PREFIX_BYTES,
+    Span,
+    count_run,
+    cut_run,
+    decode_header,
+    encode_frame,
+    pack_frame,
+)
+from majula.wire.headers import (
+    PROTOCOL_VERSION,
+    RETAIN,
+    Ack,
+    AnyHeader,
+    Bye,
+    Call,
+    Cancel,
+    Error,
+    Header,
+    Ping,
+    Pong,
+    Publish,
+    Reconnect,
+    Register,
+    Request,
+    Result,
+    Slow,
+    Subscribe,
+    Unregister,
+    Unsubscribe,
+    Welcome,
+)
+
+PUBLISH_TAG = 3
+"""Second byte of a PUBLISH header; the first says "array of so many fields", the second is the frame type."""
+
+# Parts into which one run is cut for a queue group at most: more members than this get theirs with the next run.
+_SHARES = 64
+
+
+class Switch:
+    """One gateway.
+
+    Args:
+        node_id: of the node.
+        role: of this gateway, `gateway:<port>`.
+        incarnation: which start of the role this is.
+        settings: limits, and the other gateways' roles.
+        slices: where this gateway's part of the tables goes.
+        wall_clock: seconds since 1970, for the node's function `time`.
+        random: for the node's function `randint`.
+        now: loop time in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        role: Role,
+        incarnation: int = 1,
+        settings: GatewaySettings,
+        slices: Slices,
+        wall_clock: Callable[[], float],
+        random: Random,
+        now: float,
+    ) -> None:
+        self.node_id = node_id
+        self.role = role
+        self.incarnation = incarnation
+        self.limits = settings.limits
+        self.frame_limit_bytes = 2 + MAX_HEADER_BYTES + MESSAGE_PREFIX_BYTES + settings.limits.message_bytes
+        self.is_draining = False
+        self.sessions: dict[int, Session] = {}
+        self.peers: dict[Role, Peer] = {}
+        self.routes = Routes(role)
+        self._body_limit_bytes = MESSAGE_PREFIX_BYTES + settings.limits.message_bytes
+        self._clients: dict[str, Session] = {}  # claimed ids only
+        self._out = Outlets(cuts_slow=settings.limits.slow_policy == "disconnect")
+        self._queue_groups: QueueGroups[Session] = QueueGroups(role)
+        self._ended: list[Session] = []
+        self._last_number = 0
+        self._received_frames = 0
+        self._received_messages = 0
+        self._dropped_messages = 0
+        self._refused_frames = 0
+        self.calls = Calls(
+            node_id=node_id,
+            role=role,
+            limits=self.limits,
+            out=self._out,
+            session_of=self._clients.get,
+            peers=self.peers,
+            wall_clock=wall_clock,
+            random=random,
+            node_info=self._node_info,
+        )
+        self.requests = Requests(
+            limits=self.limits, out=self._out, routes=self.routes, calls=self.calls, slices=slices, role=role
+        )
+
+    # --- sessions
+
+    def open(
+        self,
+        connection: Connection,
+        *,
+        client_id: str,
+        secret: str,
+        surface: str,
+        agent: str = "",
+        is_claimed: bool,
+        now: float,
+    ) -> Session:
+        """A new session. The router (or the clients table) has agreed already where the id is claimed.
+
+        Raises:
+            Draining, LimitReached: no more clients are taken.
+            Conflict: the id is held by a session of this very gateway.
+        """
+        if self.is_draining:
+            raise Draining("this gateway is stopping; connect again")
+        if len(self.sessions) >= self.limits.connections:
+            raise LimitReached("this gateway takes no more clients", limit="connections")
+        if is_claimed and client_id in self._clients:
+            raise Conflict(f"the client id {client_id!r} is in use", client_id=client_id)
+        self._last_number += 1
+        session = Session(
+            number=self._last_number,
+            client_id=client_id,
+            secret=secret,
+            surface=surface,
+            agent=agent,
+            connection=connection,
+            is_claimed=is_claimed,
+            limits=self.limits,
+            now=now,
+        )
+        self.sessions[session.number] = session
+        if is_claimed:
+            self._clients[client_id] = session
+        return session
+
+    def welcome(self, session: Session) -> bytes:
+        """The WELCOME frame of a session."""
+        limits = self.limits
+        allowed = {
+            "message_bytes": limits.message_bytes,
+            "subscriptions": limits.subscriptions,
+            "registrations": limits.registrations,
+            "pending_calls": limits.pending_calls,
+            "queue_bytes": limits.queue_bytes,
+            "queue_messages": limits.queue_messages,
+        }
+        return encode_frame(Welcome(PROTOCOL_VERSION, self.node_id, session.client_id, session.secret, self.role, allowed))
+
+    def session_of(self, client_id: str) -> Session | None:
+        """The session here that holds the id."""
+        return self._clients.get(client_id)
+
+    def close(self, session: Session, error: MajulaError, now: float) -> None:
+        """End a session and say why: an ERROR is the last frame in its outbox, and its connection hears `end`."""
+        if not session.is_open:
+            return
+        method = "" if isinstance(error, ProtocolError) else "CLOSE"
+        session.outbox.push(encode_frame(Error(0, error.code, error.message, error.detail, method)), now)
+        session.ended_by = error
+        self._ended.append(session)
+        self.end(session, now)
+
+    def end(self, session: Session, now: float) -> None:
+        """The session is over: its subscriptions, functions and calls are. Again does nothing."""
+        if not session.is_open:
+            return
+        session.is_open = False
+        del self.sessions[session.number]
+        if self._clients.get(session.client_id) is session:
+            del self._clients[session.client_id]
+        self.requests.end(session, now)
+        self.calls.end(session, now)
+
+    # --- frames of clients
+
+    def receive(self, session: Session, chunk: bytes, spans: Iterable[Span], now: float) -> None:
+        """Frames of one client, in order."""
+        routes = self.routes.by_header()
+        out = self._out
+        limit = self._body_limit_bytes
+        for start, body, end in spans:
+            if not session.is_open:
+                return
+            self._received_frames += 1
+            if chunk[start + 7] == PUBLISH_TAG:
+                route = routes.get(chunk[start + PREFIX_BYTES : body])
+                if route is not None and route.is_plain and end - body <= limit:
+                    try:
+                        count = count_run(chunk, body, end)
+                    except ProtocolError as error:
+                        self.close(session, error, now)
+                        return
+                    self._received_messages += count
+                    frame = chunk[start:end]
+                    for target in route.sessions:
+                        if target.outbox.offer(frame, count, now):
+                            if not target.is_dirty:
+                                target.is_dirty = True
+                                out.dirty.append(target)
+                        else:
+                            self._dropped(target, count)
+                    if route.peers:
+                        self._to_peers(route.peers, frame, count, now)
+                    continue
+                self._serve(session, self._publish, chunk, (start, body, end), now)
+            else:
+                self._serve(session, self._other, chunk, (start, body, end), now)
+            routes = self.routes.by_header()
+
+    def submit(self, session: Session, header: AnyHeader, body: bytes, now: float) -> None:
+        """One frame of a client whose edge speaks another encoding."""
+        if isinstance(header, Publish):
+            try:
+                frame = encode_frame(header, body)
+            except MajulaError as error:
+                self._refuse(session, header, error, now)
+                return
+            self.receive(session, frame, ((0, len(frame) - len(body), len(frame)),), now)
+            return
+        if not session.is_open:
+            return
+        self._received_frames += 1
+        try:
+            self._dispatch(session, header, body, now)
+        except MajulaError as error:
+            self._refuse(session, header, error, now)
+
+    # --- frames of other gateways
+
+    def set_peer(self, role: Role, incarnation: int | None, now: float) -> None:
+        """The gateway that has `role` lives (again) or, with None, is away. Calls to it and from it end when it does."""
+        if role == self.role:
+            return
+        old = self.peers.get(role)
+        if old is not None:
+            if old.incarnation == incarnation:
+                return
+            old.is_open = False
+            del self.peers[role]
+            self.routes.set_peer(role, None)
+            self.calls.end(old, now)
+        if incarnation is not None:
+            peer = self.peers[role] = Peer(role, incarnation, limits=self.limits, now=now)
+            self.routes.set_peer(role, peer)
+
+    def receive_from_peer(self, role: Role, chunk: bytes, spans: Iterable[Span], now: float) -> None:
+        """Frames of another gateway of this node. Raises for what our own code would never send."""
+        peer = self.peers.get(role)
+        if peer is None:
+            return  # its last words; whoever waits for them has been told that it is gone
+        routes = self.routes.by_peer_header()
+        for start, body, end in spans:
+            if chunk[start + 7] == PUBLISH_TAG:
+                header_bytes = chunk[start + PREFIX_BYTES : body]
+                route = routes.get(header_bytes)
+                if route is None:
+                    route = self.routes.find_for_peer(header_bytes)
+                self._deliver(route, chunk, (start, body, end), now)
+                continue
+            header = decode_header(chunk[start + PREFIX_BYTES : body])
+            match header:
+                case Call():
+                    self.calls.call_from_peer(peer, header, chunk[body:end], now)
+                case Result():
+                    self.calls.result(peer, header, chunk[body:end], now)
+                case Cancel():
+                    self.calls.cancel(peer, header, now)
+                case Slow():
+                    # What did not get from there to here is missing in some of these streams; which ones, nobody knows.
+                    for session in self.sessions.values():
+                        if session.subscriptions:
+                            self._out.answer(session, chunk[start:end], now)
+                case _:
+                    raise ProtocolError(f"{type(header).__name__} does not travel between gateways")
+
+    # --- what waits
+
+    def take_dirty(self, now: float) -> tuple[list[Session], list[Peer], list[Session]]:
+        """Who has something waiting: clients, gateways, and the sessions that have been ended since the last time (whose
+        connections are to hear `end(session.ended_by)` after their last flush)."""
+        out = self._out
+        while out.overrun:
+            overrun, out.overrun = out.overrun, []
+            for session in overrun:
+                self.close(session, Overloaded("this client read too slowly and was cut off"), now)
+        dirty, out.dirty = out.dirty, []
+        peers, out.dirty_peers = out.dirty_peers, []
+        ended, self._ended = self._ended, []
+        for session in dirty:
+            session.is_dirty = False
+        for peer in peers:
+            peer.is_dirty = False
+        return dirty, peers, ended
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do; inf: never."""
+        return self.calls.next_deadline()
+
+    def tick(self, now: float) -> None:
+        """The deadline came."""
+        self.calls.tick(now)
+
+    def drain(self, now: float, *, after_ms: int = 0) -> None:
+        """Take no new clients, and tell those who are here to connect again."""
+        self.is_draining = True
+        frame = encode_frame(Reconnect(after_ms, "this gateway is stopping"))
+        for session in self.sessions.values():
+            self._out.answer(session, frame, now)
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """What `status` shows of a gateway; `slow_clients` names the first of those that do not read."""
+        slow = [session.client_id for session in self.sessions.values() if session.outbox.is_full]
+        found: dict[str, int | float | str] = {
+            "clients": len(self.sessions),
+            "peers": len(self.peers),
+            "received_frames_total": self._received_frames,
+            "received_messages_total": self._received_messages,
+            "dropped_messages_total": self._dropped_messages,
+            "refused_frames_total": self._refused_frames,
+            "slow_clients": len(slow),
+        }
+        if slow:
+            found["slow_client_names"] = " ".join(sorted(slow)[:8])
+        return found | self.routes.statistics() | self.calls.statistics() | self.requests.statistics()
+
+    def session_statistics(self) -> list[SessionStatistics]:
+        """One line a client."""
+        return [session.statistics() for session in self.sessions.values()]
+
+    # --- inside
+
+    def _serve(
+        self, session: Session, serve: Callable[[Session, bytes, Span, float], None], chunk: bytes, span: Span, now: float
+    ) -> None:
+        """The boundary at which what one client sent ends as its own trouble."""
+        try:
+            serve(session, chunk, span, now)
+        except ProtocolError as error:
+            self._refused_frames += 1
+            self.close(session, error, now)
+        except MajulaError as error:
+            self._refuse(session, decode_header(chunk[span[0] + PREFIX_BYTES : span[1]]), error, now)
+
+    def _refuse(self, session: Session, header: AnyHeader, error: MajulaError, now: float) -> None:
+        self._refused_frames += 1
+        if isinstance(error, ProtocolError):
+            self.close(session, error, now)
+        elif isinstance(header, Call) and header.call > 0:
+            self._out.fail(session, header.call, error, now)
+        else:
+            request = getattr(header, "request", 0)
+            self._out.refuse(session, request, type(header).__name__.upper(), error, now)
+
+    def _publish(self, session: Session, chunk: bytes, span: Span, now: float) -> None:
+        """A PUBLISH whose header is not known, or that is more than handed on."""
+        start, body, end = span
+        header_bytes = chunk[start + PREFIX_BYTES : body]
+        route = self.routes.by_header().get(header_bytes)
+        if route is None:
+            route, header = self.routes.find(header_bytes)
+        else:
+            header = route.header
+        if end - body > self._body_limit_bytes:
+            raise TooLarge("this message is over the limit", limit_bytes=self.limits.message_bytes)
+        if header.request:
+            # The frame that goes on has no number, see `Routes.find`.
+            frame = encode_frame(route.header, chunk[body:end])
+            self._received_messages += self._deliver(route, frame, (0, len(frame) - (end - body), len(frame)), now)
+        else:
+            self._received_messages += self._deliver(route, chunk, (start, body, end), now)
+        if header.flags & RETAIN:
+            self.requests.retain(session, header, chunk[body:end], now)
+        elif header.request:
+            self._out.answer(session, encode_frame(Ack(header.request, "accepted")), now)
+
+    def _deliver(self, route: Route, chunk: bytes, span: Span, now: float) -> int:
+        start, body, end = span
+        count = count_run(chunk, body, end)
+        frame = chunk[start:end]
+        out = self._out
+        for target in route.sessions:
+            if not out.publish(target, frame, count, now):
+                self._dropped(target, count)
+        if route.peers:
+            self._to_peers(route.peers, frame, count, now)
+        for group in route.groups:
+            self._to_group(group, chunk[body:end], count, now)
+        return count
+
+    def _to_peers(self, peers: tuple[Peer, ...], frame: bytes, count: int, now: float) -> None:
+        for peer in peers:
+            if not self._out.publish(peer, frame, count, now):
+                self._dropped_messages += count
+
+    def _to_group(self, route: GroupRoute, run: bytes, count: int, now: float) -> None:
+        """Share the messages out among the members: each message to one, a run in as many parts as there are members."""
+        group = route.group
+        parts = (run,) if count == 1 or route.shares == 1 else cut_run(run, min(route.shares, _SHARES))
+        for part in parts:
+            gateway = self._queue_groups.pick_gateway(group, self._is_usable)
+            if gateway is None:
+                return
+            end: Session | Peer | None
+            if gateway == self.role:
+                end = self._queue_groups.pick_member(group.name, group.members, _load)
+            else:
+                end = self.peers.get(gateway)
+            if end is None:
+                return
+            messages = count if len(parts) == 1 else count_run(part)
+            if not self._out.publish(end, pack_frame(route.header, part), messages, now):
+                self._dropped(end, messages)
+
+    def _is_usable(self, role: Role) -> bool:
+        peer = self.peers.get(role)
+        return peer is not None and not peer.outbox.is_full
+
+    def _dropped(self, end: Session | Peer, count: int) -> None:
+        self._dropped_messages += count
+        if self._out.cuts_slow and isinstance(end, Session):
+            self._out.overrun.append(end)
+
+    def _other(self, session: Session, chunk: bytes, span: Span, now: float) -> None:
+        start, body, end = span
+        header = decode_header(chunk[start + PREFIX_BYTES : body])
+        self._dispatch(session, header, chunk[body:end], now)
+
+    def _dispatch(self, session: Session, header: Header, body: bytes, now: float) -> None:
+        if len(body) > self._body_limit_bytes:
+            raise TooLarge("this payload is over the limit", limit_bytes=self.limits.message_bytes)
+        match header:
+            case Call():
+                self.calls.call(session, header, body, now)
+            case Result():
+                self.calls.result(session, header, body, now)
+            case Cancel():
+                self.calls.cancel(session, header, now)
+            case Subscribe():
+                self.requests.subscribe(session, header, now)
+            case Unsubscribe():
+                self.requests.unsubscribe(session, header, now)
+            case Register():
+                self.requests.register(session, header, now)
+            case Unregister():
+                self.requests.unregister(session, header, now)
+            case Request():
+                self.requests.request(session, header, body, now)
+            case Ping():
+                self._out.answer(session, encode_frame(Pong(header.number)), now)
+            case Pong():
+                pass
+            case Bye():
+                self._ended.append(session)
+                self.end(session, now)
+            case _:
+                raise ProtocolError(f"a client does not send {type(header).__name__.upper()} here")
+
+    def _node_info(self) -> dict[str, object]:
+        return {
+            "gateways": sorted({self.role, *self.peers}),
+            "gateway": self.role,
+            "clients": len(self.sessions),
+        }
+
+
+def _load(session: Session) -> int:
+    return session.outbox.bytes
