@@ -1,0 +1,202 @@
+"""The edge that a gateway loads as `majula.api.http:HttpEdge`: HTTP, event streams and WebSockets on one listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from majula.api.http.answers import JSON_TYPE, SAFETY_HEADERS, error_body, error_headers, internal_error
+from majula.api.http.connection import IDLE_S, Answering, HttpConnection, HttpTally
+from majula.api.http.routes import make_routes
+from majula.api.http.rules import Rules, make_rules
+from majula.api.websocket.connection import Tally, WebSocketConnection
+from majula.errors import InvalidRequest, MajulaError, MethodNotAllowed, NotFound, TooLarge, UnsupportedMedia
+from majula.gateway.edge import EdgeContext
+
+log = logging.getLogger("majula.http")
+
+SWEEP_S = 0.5
+"""How exactly the deadlines of connections are kept."""
+
+_BACKLOG = 1024
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpEdge:
+    """See `majula.gateway.edge.Edge`."""
+
+    context: EdgeContext
+    rules: Rules
+    answering: Callable[[], Answering]
+
+    def __init__(self) -> None:
+        self.tally = HttpTally()
+        self.websocket_tally = Tally()
+        self.connections: set[HttpConnection] = set()
+        self.websockets: set[WebSocketConnection] = set()
+        self.is_draining = False
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.AbstractServer | None = None
+        self._socket: socket.socket | None = None
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def start(self, context: EdgeContext, sockets: dict[str, socket.socket]) -> None:
+        """Serve on the socket that `settings.http_socket` names; without a name there is nothing to serve.
+
+        Raises:
+            KeyError: the socket was not handed over.
+        """
+        self.context = context
+        settings = context.settings
+        if not settings.http_socket:
+            return
+        self._socket = sockets[settings.http_socket]
+        self.rules = make_rules(bind=settings.bind, hosts=settings.hosts, origins=settings.origins)
+        app = web.Application(middlewares=[self._answer])
+        app.add_routes(make_routes(context))
+        app.on_response_prepare.append(self._on_response_prepare)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        await self._runner.setup()
+        framework = self._runner.server
+        assert framework is not None
+        loop = context.loop
+
+        def answering() -> Answering:
+            return Answering(
+                framework,
+                loop=loop,
+                access_log=None,  # type: ignore[arg-type] # None turns it off, as AppRunner does; the stub omits it
+                keepalive_timeout=IDLE_S,
+                auto_decompress=False,
+                max_line_size=settings.limits.header_bytes,
+                max_field_size=settings.limits.header_bytes,
+            )
+
+        self.answering = answering
+        self._server = await loop.create_server(lambda: HttpConnection(self), sock=self._socket, backlog=_BACKLOG)
+        self._sweep_timer = loop.call_later(SWEEP_S, self._sweep)
+
+    async def drain(self, deadline: float) -> None:
+        """See `Edge`. Event streams end, as their clients were told to reconnect; WebSockets stay until the switch ends them."""
+        self.is_draining = True
+        if self._socket is not None and self._server is not None:
+            # The runner holds a copy of this socket: closing ours would leave it listening for nobody.
+            self._socket.shutdown(socket.SHUT_RDWR)
+            self._server.close()
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        for websocket in list(self.websockets):
+            websocket.drain()
+        try:
+            async with asyncio.timeout(max(0.0, deadline - self.context.loop.time())):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("drain.deadline_passed", extra={"requests": self._in_flight})
+
+    async def stop(self) -> None:
+        """See `Edge`."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.abort()
+        for websocket in list(self.websockets):
+            websocket.abort()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """See `Edge`."""
+        http, sockets = self.tally, self.websocket_tally
+        return {
+            "http_connections": len(self.connections),
+            "http_connections_opened": http.connections_opened,
+            "http_requests": http.requests,
+            "http_refused": http.refused,
+            "http_late": http.late,
+            "http_failed": http.failed,
+            "http_in_flight": self._in_flight,
+            "websockets": sockets.websockets,
+            "websockets_opened": sockets.websockets_opened,
+            "websocket_received_bytes": sockets.received_bytes,
+            "websocket_sent_bytes": sockets.sent_bytes,
+            "websocket_violations": sockets.violations,
+        }
+
+    def _sweep(self) -> None:
+        now = self.context.loop.time()
+        for connection in list(self.connections):
+            connection.sweep(now)
+        for websocket in list(self.websockets):
+            websocket.sweep(now)
+        self._sweep_timer = self.context.loop.call_later(SWEEP_S, self._sweep)
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Every request of the framework passes here: errors become answers, and what is in flight is counted."""
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            return await handler(request)
+        except MajulaError as error:
+            return _error_answer(error)
+        except web.HTTPException as error:
+            return _translated(error)
+        except Exception as error:
+            if isinstance(error, ConnectionResetError):
+                raise  # the client went away while it was being answered
+            self.tally.failed += 1
+            internal = internal_error()
+            log.exception("request.failed", extra={"trace_id": internal.detail["trace_id"], "path": request.path})
+            return _error_answer(internal)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+            connection = getattr(request.protocol, "connection", None)
+            if connection is not None:
+                connection.finished += 1
+
+    async def _on_response_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        for name, value in SAFETY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers["Server"] = "majula"  # whose versions are nobody's business
+        origin = request.headers.get("Origin", "").lower()
+        if origin and origin in self.rules.origins:
+            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            response.headers["Vary"] = "Origin"
+            response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        if self.is_draining:
+            response.force_close()
+
+
+def _error_answer(error: MajulaError) -> web.Response:
+    headers = {**error_headers(error), "Content-Type": JSON_TYPE}
+    return web.Response(status=error.status, body=error_body(error), headers=headers)
+
+
+def _translated(error: web.HTTPException) -> web.Response:
+    """The framework's own refusals in our form, under our codes."""
+    if isinstance(error, web.HTTPNotFound):
+        return _error_answer(NotFound("there is nothing at this path"))
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        answer = _error_answer(MethodNotAllowed(f"this path is served for {allowed}", allowed=sorted(error.allowed_methods)))
+        answer.headers["Allow"] = allowed
+        return answer
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return _error_answer(TooLarge("the body is too large"))
+    if isinstance(error, web.HTTPUnsupportedMediaType):
+        return _error_answer(UnsupportedMedia())
+    if error.status < 500:
+        return _error_answer(InvalidRequest(error.reason))
+    return _error_answer(internal_error())

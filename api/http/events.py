@@ -1,0 +1,168 @@
+"""Event streams (`text/event-stream`): a subscription that lives as long as its HTTP answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from majula.api.http.answers import SAFETY_HEADERS
+from majula.errors import MajulaError, from_code
+from majula.gateway.edge import EdgeContext
+from majula.gateway.session import Session
+from majula.wire import headers
+from majula.wire.frames import PREFIX_BYTES, decode_header, split_run
+from majula.wire.headers import RETAINED, AnyHeader, Subscribe
+from majula.wire.packages import is_object, to_json_text
+
+PING_S = 15.0
+"""A comment line each 15 s keeps proxies from closing a quiet stream, and finds a client that is gone."""
+
+_TAKE_BYTES = 65_536
+_encode = msgspec.json.Encoder().encode
+
+
+class EventStream:
+    """The gateway's connection of one stream.
+
+    Args:
+        only_objects: the inner circle: `args` is always an object, other payloads come as `{"message": payload}`.
+    """
+
+    def __init__(self, context: EdgeContext, *, only_objects: bool) -> None:
+        self._context = context
+        self._only_objects = only_objects
+        self._waits = asyncio.Event()
+        self._session: Session | None = None
+        self._ended = False
+        self._reason: MajulaError | None = None
+        self._acknowledged: asyncio.Future[None] = context.loop.create_future()
+        self._backlog = b""
+
+    @property
+    def is_over(self) -> bool:
+        """The gateway ended the session."""
+        return self._ended
+
+    async def open(self, label: str, subscribe: Subscribe) -> None:
+        """Attach and subscribe; returns when the subscription is in force.
+
+        Raises:
+            MajulaError: the gateway refused.
+        """
+        self._session = self._context.attach(self, surface="sse", label=label)
+        self._context.switch.submit(self._session, subscribe, b"", self._context.loop.time())
+        self._context.wake()
+        while not self._acknowledged.done():
+            await self._waits.wait()
+            self._waits.clear()
+            self._backlog += self._take()
+        self._acknowledged.result()
+
+    async def serve(self, response: web.StreamResponse) -> None:
+        """Write events until the client goes or the session ends."""
+        if self._backlog:
+            await response.write(self._backlog)
+            self._backlog = b""
+        while True:
+            events = self._take()
+            if events:
+                await response.write(events)  # waits while the client does not read: what comes stays in the outbox
+                continue
+            if self._ended:
+                return
+            try:
+                async with asyncio.timeout(PING_S):
+                    await self._waits.wait()
+                self._waits.clear()
+            except TimeoutError:
+                await response.write(b": ping\n\n")
+
+    def close(self) -> None:
+        """End the session."""
+        if self._session is not None:
+            self._context.switch.end(self._session, self._context.loop.time())
+            self._context.wake()
+
+    def flush(self) -> None:
+        """As `Connection` of the gateway."""
+        self._waits.set()
+
+    def end(self, error: MajulaError | None) -> None:
+        """As `Connection` of the gateway."""
+        self._ended = True
+        self._reason = error
+        self._waits.set()
+        if not self._acknowledged.done():
+            self._acknowledged.set_exception(error or from_code("draining", "the session has ended"))
+            self._acknowledged.exception()  # `open` may not be there to fetch it
+
+    def _take(self) -> bytes:
+        if self._session is None:
+            return b""
+        events: list[bytes] = []
+        for frame in self._session.outbox.take(_TAKE_BYTES, self._context.loop.time()):
+            body_at = PREFIX_BYTES + int.from_bytes(frame[4:6], "little")
+            events += self._render(decode_header(frame[PREFIX_BYTES:body_at]), frame[body_at:])
+        return b"".join(events)
+
+    def _render(self, header: AnyHeader, body: bytes) -> list[bytes]:
+        match header:
+            case headers.Publish():
+                return self._deliveries(header, body)
+            case headers.Ack():
+                if not self._acknowledged.done():
+                    self._acknowledged.set_result(None)
+                return []
+            case headers.Error():
+                if not self._acknowledged.done():
+                    self._acknowledged.set_exception(from_code(header.code, header.message, header.detail))
+                    return []
+                fields = {"method": "ERROR", "error": header.message, "code": header.code, "detail": header.detail}
+                return [b"event: error\ndata: %b\n\n" % _encode(fields)]
+            case headers.Slow():
+                dropped = {"dropped_messages": header.dropped_messages, "dropped_bytes": header.dropped_bytes}
+                return [b"event: slow\ndata: %b\n\n" % _encode({"method": "SLOW", **dropped})]
+            case headers.Reconnect():
+                advice = {"method": "RECONNECT", "after_ms": header.after_ms, "reason": header.reason}
+                return [b"event: reconnect\ndata: %b\n\n" % _encode(advice)]
+            case _:
+                return []
+
+    def _deliveries(self, header: headers.Publish, body: bytes) -> list[bytes]:
+        more = b',"retained":true' if header.flags & RETAINED else b""
+        start = b'data: {"method":"PUBLISH","topic":%b%b,"args":' % (_encode(header.topic), more)
+        events: list[bytes] = []
+        for message in split_run(body):
+            # A line feed would end the event: JSON texts may contain them between tokens, never inside strings.
+            text = to_json_text(header.encoding, message).replace(b"\r", b" ").replace(b"\n", b" ") or b"{}"
+            events.append(start + (text if not self._only_objects or is_object(text) else b'{"message":%b}' % text) + b"}\n\n")
+        return events
+
+
+async def stream(
+    context: EdgeContext, request: web.Request, label: str, subscribe: Subscribe, *, only_objects: bool
+) -> web.StreamResponse:
+    """Answer a request with the events of one subscription.
+
+    Raises:
+        MajulaError: refused before the stream began.
+    """
+    events = EventStream(context, only_objects=only_objects)
+    try:
+        await events.open(label, subscribe)
+        connection = getattr(request.protocol, "connection", None)
+        if connection is not None:
+            connection.streams += 1  # never taken back: the connection ends with its stream
+        response = web.StreamResponse(headers={**SAFETY_HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        await response.prepare(request)
+        await response.write(b": subscribed\n\n")  # so that a client knows from when on nothing is missed
+        await events.serve(response)
+        response.force_close()
+        await response.write_eof()
+        return response
+    finally:
+        events.close()
+
+

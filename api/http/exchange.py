@@ -1,0 +1,75 @@
+"""One HTTP request as a short session of the gateway: attached, asked, ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from majula.errors import InvalidRequest, from_code
+from majula.gateway.edge import EdgeContext
+from majula.gateway.exchange import Exchange
+from majula.wire.headers import AnyHeader, Call, Error, Publish, Request
+
+_MAX_LABEL_BYTES = 128
+
+
+def label_of(client: str) -> str:
+    """The client id in a path. It is a label only: plain HTTP claims nothing.
+
+    Raises:
+        InvalidRequest: longer than 128 bytes, or with control characters.
+    """
+    if len(client.encode("utf-8", "surrogateescape")) > _MAX_LABEL_BYTES or any(not mark.isprintable() for mark in client):
+        raise InvalidRequest(f"a client id is at most {_MAX_LABEL_BYTES} bytes of printable UTF-8")
+    return client
+
+
+class Asker:
+    """Asks the gateway on behalf of one HTTP request."""
+
+    def __init__(self, context: EdgeContext, exchange: Exchange) -> None:
+        self._context = context
+        self._exchange = exchange
+
+    @property
+    def client_id(self) -> str:
+        """The label, or the name that the gateway made."""
+        return self._exchange.session.client_id
+
+    async def ask(self, header: Publish | Call | Request, body: bytes) -> tuple[AnyHeader, bytes]:
+        """The answer: ACK, REPLY or RESULT.
+
+        Raises:
+            MajulaError: the gateway refused, with the code that it gave.
+        """
+        answer: asyncio.Future[tuple[AnyHeader, bytes]] = self._context.loop.create_future()
+
+        def on_answer(header: AnyHeader, body: bytes) -> None:
+            if not answer.done():
+                answer.set_result((header, body))
+
+        self._exchange.ask(header, body, self._context.loop.time(), on_answer)
+        self._context.wake()
+        answered, content = await answer
+        if isinstance(answered, Error):
+            raise from_code(answered.code, answered.message, answered.detail)
+        return answered, content
+
+
+@asynccontextmanager
+async def attached(context: EdgeContext, label: str) -> AsyncIterator[Asker]:
+    """A session for the length of a request. Leaving it ends the session: an open call is cancelled at its provider.
+
+    Raises:
+        LimitReached, Draining: the gateway takes no more clients.
+    """
+    exchange = Exchange(context.switch)
+    exchange.open(context.attach(exchange, surface="http", label=label))
+    try:
+        yield Asker(context, exchange)
+    finally:
+        context.switch.end(exchange.session, context.loop.time())
+        context.wake()
+
+

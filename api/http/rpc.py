@@ -1,0 +1,101 @@
+"""Calls over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from majula.api.http.exchange import Asker, attached, label_of
+from majula.api.http.parameters import as_text
+from majula.api.http.wording import json_answer
+from majula.errors import InvalidRequest, from_code
+from majula.gateway.edge import EdgeContext
+from majula.rpc.operations import CallRequest, Service, ServicesAnswer, ServicesRequest
+from majula.wire import jsontext
+from majula.wire.headers import JSON, MSGPACK, Call, Fault, Request, Result
+from majula.wire.packages import to_json_text
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_decode_services = msgspec.msgpack.Decoder(ServicesAnswer).decode
+_NAMING = frozenset({"fun", "target_node", "provider", "args"})
+
+
+async def call(context: EdgeContext, http: web.Request, request: CallRequest) -> web.StreamResponse:
+    """`POST /majula/v1/calls`: the result, or an error with the status of its code."""
+    if request.timeout_ms <= 0:
+        raise InvalidRequest("timeout_ms is more than 0")
+    head = Call(
+        0, request.function, JSON, request.timeout_ms, request.provider, request.node, request.idempotent, "", request.headers
+    )
+    arguments = {} if request.arguments is None else request.arguments
+    async with attached(context, "") as asker:
+        fault, result = await _called(asker, head, _encode(arguments))
+    if fault is not None:
+        detail: dict[str, object] = {"type": fault.type} if fault.type else {}
+        if fault.retry_after_s:
+            detail["retry_after_s"] = fault.retry_after_s
+        raise from_code(fault.code, fault.message, detail)
+    return json_answer({"result": msgspec.Raw(result)})
+
+
+async def services(context: EdgeContext, http: web.Request, request: ServicesRequest) -> web.StreamResponse:
+    """`GET /majula/v1/services`."""
+    async with attached(context, "") as asker:
+        return json_answer(ServicesAnswer(await _services(asker, request)))
+
+
+async def rpc(context: EdgeContext, http: web.Request, parameters: dict[str, Any]) -> web.StreamResponse:
+    """`/majula/rpc`: always 200 once the call was made; `success` says how it went."""
+    function = as_text(parameters, "fun")
+    node, provider = as_text(parameters, "target_node"), as_text(parameters, "provider")
+    arguments = _arguments(parameters, nesting=context.settings.limits.nesting)
+    async with attached(context, label_of(http.match_info.get("client", ""))) as asker:
+        fault, result = await _called(asker, Call(0, function, JSON, 10_000, provider, node), _encode(arguments))
+        answer: dict[str, Any] = {"fun": function, "args": arguments, "client": asker.client_id}
+    answer |= {"provider": provider, "target_node": node}
+    if fault is not None:
+        message = fault.message or fault.code
+        return json_answer(answer | {"result": {"error": message}, "success": False, "error": message, "code": fault.code})
+    value = _decode(result)
+    error = value.get("error") if isinstance(value, dict) else None
+    answer |= {"result": value, "success": not isinstance(error, str)}
+    if isinstance(error, str):
+        answer["error"] = error
+    return json_answer(answer)
+
+
+async def list_rpc(context: EdgeContext, http: web.Request, parameters: dict[str, Any]) -> web.StreamResponse:
+    """`/majula/list_rpc`."""
+    node, provider = as_text(parameters, "target_node"), as_text(parameters, "provider")
+    async with attached(context, label_of(http.match_info.get("client", ""))) as asker:
+        found = await _services(asker, ServicesRequest(provider=provider, node=node))
+    rpcs = [{"name": one.name, "note": one.note, "parameters": one.parameters, "results": one.results} for one in found]
+    return json_answer({"target_node": node, "provider": provider, "rpcs": rpcs})
+
+
+async def _called(asker: Asker, head: Call, arguments: bytes) -> tuple[Fault | None, bytes]:
+    header, body = await asker.ask(head, arguments)
+    assert isinstance(header, Result), "the gateway answers a call by RESULT"
+    if header.fault is not None:
+        return header.fault, b""
+    return None, to_json_text(header.encoding, body) or b"null"
+
+
+async def _services(asker: Asker, request: ServicesRequest) -> tuple[Service, ...]:
+    _, body = await asker.ask(Request(0, "rpc.services", MSGPACK), msgspec.msgpack.encode(request))
+    return _decode_services(body).services
+
+
+def _arguments(parameters: dict[str, Any], *, nesting: int) -> dict[str, Any]:
+    """`args` as an object or its JSON text; without it all that does not name the call."""
+    if "args" not in parameters:
+        return {name: value for name, value in parameters.items() if name not in _NAMING}
+    value = parameters["args"]
+    if isinstance(value, str):
+        value = jsontext.decode(value.encode("utf-8", "surrogatepass"), nesting=nesting) if value.strip() else {}
+    if not isinstance(value, dict):
+        raise InvalidRequest("args is a JSON object, or the text of one")
+    return value

@@ -1,0 +1,373 @@
+"""One WebSocket client: its transport, its session, its pings and its end.
+
+    handshake (the HTTP side answered 101)  ->  waiting for its name  ->  admitted  ->  closing
+
+What waits for the client stays in its session's outbox, which is bounded and honest; at most one batch of it lies in the
+transport. A client that does not read is therefore seen by the gateway, not hidden by a buffer here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+import msgspec
+
+from majula.api.websocket.dialects import Dialect, FrameDialect, JsonDialect, Message
+from majula.api.websocket.handshake import Opening
+from majula.errors import (
+    ConnectionLost,
+    Draining,
+    InternalError,
+    MajulaError,
+    Overloaded,
+    ProtocolError,
+    TooLarge,
+    Unavailable,
+)
+from majula.gateway.edge import EdgeContext
+from majula.gateway.session import Session
+from majula.wire import websocket
+from majula.wire.websocket import Binary, CloseCode, Closed, Opcode, Pinged, Ponged, Text, Violation, WebSocketReader
+
+TAKE_BYTES = 65_536
+"""Taken from the outbox at a time: large enough to spread the cost of a write, small enough that a gap is told where it is."""
+
+HIGH_WATER_BYTES = 262_144
+"""The transport's own buffer; beyond it nothing is taken."""
+
+PING_S = 20.0
+"""A client of `majula.v1` that was silent so long is pinged; after two pings without any sign it is gone."""
+
+CLOSE_S = 5.0
+"""A client that does not take what is left and the close within this time is cut off."""
+
+SEED_USER_TIMEOUT_MS = 40_000
+"""Seed-protocol clients answer pings but are not asked: the kernel watches for their host's death instead."""
+
+_CLOSE_CODES: dict[type[MajulaError], int] = {
+    Draining: CloseCode.GOING_AWAY,
+    ProtocolError: CloseCode.PROTOCOL_ERROR,
+    TooLarge: CloseCode.TOO_BIG,
+    InternalError: CloseCode.INTERNAL,
+    Overloaded: CloseCode.TRY_LATER,
+    Unavailable: CloseCode.TRY_LATER,
+}
+
+
+class Tally(msgspec.Struct):
+    """What all connections of an edge have done, for `status`."""
+
+    websockets: int = 0
+    websockets_opened: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    violations: int = 0
+
+
+def close_code(error: MajulaError) -> int:
+    """The close code that says what an error says: one of RFC 6455 where it fits, else 4000 and the HTTP status."""
+    return _CLOSE_CODES.get(type(error), 4000 + error.status)
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """Takes a transport over from the HTTP side.
+
+    Args:
+        opening: what was agreed; its answer is written here.
+        tally: shared by the connections of the edge.
+        on_lost: called once when the transport is gone.
+    """
+
+    def __init__(
+        self, context: EdgeContext, opening: Opening, *, tally: Tally, on_lost: Callable[[WebSocketConnection], None]
+    ) -> None:
+        self._context = context
+        self._opening = opening
+        self._tally = tally
+        self._on_lost = on_lost
+        self._now = context.loop.time
+        limits = context.settings.limits
+        self._limits = limits
+        self._dialect = _dialect(opening, context)
+        self._reader = WebSocketReader(message_bytes=_message_bytes(opening, context), now=self._now())
+        self._transport: asyncio.Transport | None = None
+        self._session: Session | None = None
+        self._admission: asyncio.Task[None] | None = None
+        self._waiting: deque[websocket.Event] = deque()  # came while the session was being admitted; reading is paused then
+        self._is_paused = False
+        self._began_at = self._heard_at = self._moved_at = self._now()
+        self._pings = 0
+        self._unsent_bytes = 0
+        self._closing_at: float | None = None
+
+    # --- the transport -----------------------------------------------------------------------------------------------------
+
+    def take_over(self, transport: asyncio.Transport, rest: bytes) -> None:
+        """Answer the opening and serve; `rest` came behind it."""
+        self._transport = transport
+        transport.set_protocol(self)
+        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._tally.websockets += 1
+        self._tally.websockets_opened += 1
+        if self._opening.dialect == "seed":
+            _watch_by_kernel(transport)
+        self._write(self._opening.answer)
+        if self._opening.dialect == "seed" and self._opening.client_id:
+            self._admit(self._opening.client_id, "", "")
+        if rest:
+            self.data_received(rest)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._tally.websockets -= 1
+        self._transport = None
+        self._on_lost(self)
+        if self._admission is not None:
+            self._admission.cancel()
+        if self._session is not None:
+            self._context.switch.end(self._session, self._now())
+            self._context.wake()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing_at is not None:
+            return
+        now = self._heard_at = self._now()
+        self._pings = 0
+        self._tally.received_bytes += len(data)
+        events = self._reader.feed(data, now)
+        if self._admission is not None:
+            self._waiting.extend(events)
+            return
+        for at, event in enumerate(events):
+            self._take(event, now)
+            if self._admission is not None:
+                self._waiting.extend(events[at + 1 :])
+                return
+            if self._closing_at is not None:
+                return
+
+    def eof_received(self) -> None:
+        """The client has shut its side down without a close frame: the transport closes itself."""
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        if self._session is not None:
+            self._session.outbox.moved(self._now())
+        self.flush()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and data:
+            self._tally.sent_bytes += len(data)
+            self._transport.write(data)
+
+    # --- from the client ---------------------------------------------------------------------------------------------------
+
+    def _take(self, event: websocket.Event, now: float) -> None:
+        match event:
+            case Text() | Binary():
+                self._take_message(event, now)
+            case Pinged(payload=payload):
+                if not self._is_paused:  # a client that pings but does not read gets no pongs: they would pile up
+                    self._write(websocket.encode(Opcode.PONG, payload))
+            case Ponged():
+                pass
+            case Closed(code=code):
+                self._close(code if code != 1005 else CloseCode.NORMAL, "")
+            case Violation(code=code, reason=reason):
+                self._tally.violations += 1
+                self._close(code, reason)
+
+    def _take_message(self, message: Message, now: float) -> None:
+        try:
+            if self._session is None:
+                claim = self._dialect.claim(message, self._opening.client_id)
+                self._admit(claim.client_id, claim.secret, claim.agent)
+                if claim.rest is not None:
+                    self._waiting.append(claim.rest)
+                return
+            chunk, spans, answers, is_goodbye = self._dialect.receive(message)
+        except MajulaError as error:
+            self._fail(error)
+            return
+        if answers:
+            self._answer(answers)
+        if spans:
+            self._context.switch.receive(self._session, chunk, spans, now)
+            self._context.wake()
+        if is_goodbye:
+            self._close(CloseCode.NORMAL, "")
+
+    def _answer(self, data: bytes) -> None:
+        """Write what is answered at once. A client that does not read its refusals is cut off, as they are not in its outbox."""
+        self._write(data)
+        transport = self._transport
+        if transport is not None and transport.get_write_buffer_size() > 4 * HIGH_WATER_BYTES + len(data):
+            self._close(CloseCode.POLICY, "too many refusals were not read")
+
+    # --- the session -------------------------------------------------------------------------------------------------------
+
+    def _admit(self, client_id: str, secret: str, agent: str) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+        self._admission = self._context.spawn(self._claim(client_id, secret, agent), name="websocket.admit")
+
+    async def _claim(self, client_id: str, secret: str, agent: str) -> None:
+        is_seed = self._opening.dialect == "seed"
+        try:
+            session = await self._context.admit(
+                self,
+                surface="seed" if is_seed else "websocket",
+                client_id=client_id,
+                secret=secret,
+                agent=agent or self._opening.agent,
+                newest_wins=is_seed,
+            )
+        except MajulaError as error:
+            self._admission = None
+            self._fail(error)
+            return
+        self._admission = None
+        if self._transport is None:
+            self._context.switch.end(session, self._now())
+            self._context.wake()
+            return
+        self._session = session
+        self._dialect.bind(client_id=session.client_id, secret=session.secret, node_id=self._context.node_id)
+        if self._opening.dialect == "msgpack":
+            self._write(self._dialect.render([self._context.switch.welcome(session)]))
+        now = self._now()
+        while self._waiting and self._closing_at is None:
+            self._take(self._waiting.popleft(), now)
+        if self._transport is not None and self._closing_at is None:
+            self._transport.resume_reading()
+        self.flush()
+
+    def flush(self) -> None:
+        """As `Connection` of the gateway: write what waits while the transport takes it."""
+        session = self._session
+        if session is None or self._transport is None:
+            return
+        now = self._now()
+        while not self._is_paused:
+            frames = session.outbox.take(TAKE_BYTES, now)
+            if not frames:
+                return
+            self._write(self._dialect.render(frames))
+
+    def end(self, error: MajulaError | None) -> None:
+        """As `Connection` of the gateway: the session is over; write what is left, say why, close."""
+        if self._closing_at is not None or self._session is None:
+            return
+        now = self._now()
+        while frames := self._session.outbox.take(TAKE_BYTES, now):
+            self._write(self._dialect.render(frames))
+        if error is None:
+            self._close(CloseCode.NORMAL, "")
+        else:
+            self._close(close_code(error), error.message)
+
+    def _fail(self, error: MajulaError) -> None:
+        """The connection cannot go on: say why and close."""
+        self._tally.violations += 1
+        if self._session is not None:
+            self._context.switch.close(self._session, error, self._now())
+            self._context.wake()  # which flushes the reason and calls `end`
+            return
+        self._write(self._dialect.refusal(error))
+        self._close(close_code(error), error.message)
+
+    def _close(self, code: int, reason: str) -> None:
+        if self._closing_at is not None or self._transport is None:
+            return
+        self._closing_at = self._now()
+        self._waiting.clear()
+        if self._session is not None:
+            self._context.switch.end(self._session, self._closing_at)
+            self._context.wake()
+        self._write(websocket.encode_close(code, reason))
+        self._transport.close()  # after what was written; `sweep` ends it sooner if the client does not take it
+
+    # --- time --------------------------------------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """Called about twice a second: deadlines, pings, and who does not read."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._closing_at is not None:
+            if now - self._closing_at > CLOSE_S:
+                transport.abort()
+            return
+        self._watch_reading(transport, now)
+        if self._session is None:
+            if self._admission is None and now - self._began_at > self._limits.header_s:
+                self._unnamed()
+        elif self._opening.dialect != "seed" and now - self._heard_at > PING_S * (self._pings + 1):
+            if self._pings >= 2:
+                self._context.switch.close(self._session, ConnectionLost("two pings were not answered"), now)
+                self._context.wake()
+            else:
+                self._pings += 1
+                self._write(websocket.encode(Opcode.PING, b""))
+        if self._reader.is_within_message and now - self._heard_at > self._limits.body_s:
+            self._fail(ProtocolError("a message was begun and not continued"))
+
+    def drain(self) -> None:
+        """The gateway stops: a client without a session hears it here, the others from the switch."""
+        if self._session is None and self._admission is None:
+            self._close(CloseCode.GOING_AWAY, "this gateway is stopping")
+
+    def abort(self) -> None:
+        """Cut off whatever is left."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _unnamed(self) -> None:
+        """The client has sent nothing yet. Packages are served without a name, so it gets one; frames begin with HELLO."""
+        if self._opening.dialect == "msgpack":
+            self._fail(ProtocolError(f"no HELLO within {self._limits.header_s:g} s"))
+        else:
+            self._admit(self._opening.client_id, "", "")
+
+    def _watch_reading(self, transport: asyncio.Transport, now: float) -> None:
+        unsent = transport.get_write_buffer_size()
+        if unsent < self._unsent_bytes or not unsent:
+            self._moved_at = now
+            if self._session is not None and unsent:
+                self._session.outbox.moved(now)
+        self._unsent_bytes = unsent
+        if now - self._moved_at > self._limits.silent_s:
+            transport.abort()
+
+
+def _dialect(opening: Opening, context: EdgeContext) -> Dialect:
+    frame_limit_bytes = context.switch.frame_limit_bytes
+    if opening.dialect == "msgpack":
+        return FrameDialect(frame_limit_bytes=frame_limit_bytes)
+    batches = opening.dialect == "json"
+    return JsonDialect(batches=batches, nesting=context.settings.limits.nesting, frame_limit_bytes=frame_limit_bytes)
+
+
+def _message_bytes(opening: Opening, context: EdgeContext) -> int:
+    """One payload and what stands around it; with batches, twice that: a client closes a batch at 1 MiB, whatever comes last."""
+    whole = context.switch.frame_limit_bytes + 65_536
+    return whole if opening.dialect == "seed" else 2 * whole
+
+
+def _watch_by_kernel(transport: asyncio.Transport) -> None:
+    sock = cast(socket.socket | None, transport.get_extra_info("socket"))
+    if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEED_USER_TIMEOUT_MS)
+
