@@ -6,6 +6,6 @@
 - `report`: the answer to `status`, for people.
 - `demo`: a private node, a service, a subscriber, and their traffic.
 
-A node is run as a process of its own (`python -m majula.runner`): this package works where only the SDK is wanted, and nothing here
-imports an actor.
+A node is run as a process of its own (`python -m majula.runner`): this package works where only the SDK is wanted, and nothing
+here imports an actor.
 """

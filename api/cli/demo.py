@@ -45,7 +45,7 @@ def run_demo(*, echo: Echo, keep: bool = False) -> None:
     try:
         (folder / "node.yaml").write_text(_CONFIG.format(folder=folder, port=_free_port()))
         echo(f"$ majula node run {folder}/node.yaml")
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and a path of our own
             [sys.executable, "-m", "majula.runner", str(folder / "node.yaml")],
             stdout=subprocess.DEVNULL,
         )

@@ -78,7 +78,7 @@ def node_stop(run_dir: Path | None, now: bool) -> None:
 @click.option("--keep", is_flag=True, help="Leave the demo's directory, to look at it.")
 def demo(keep: bool) -> None:
     """Start a private node, a service and a subscriber; show their traffic; end."""
-    from majula.api.cli.demo import run_demo
+    from majula.api.cli.demo import run_demo  # noqa: PLC0415 - it loads the SDK; `status` must be there at once
 
     try:
         run_demo(keep=keep, echo=click.echo)

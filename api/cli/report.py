@@ -17,8 +17,6 @@ def render(status: Mapping[str, Any]) -> str:
         *(f"  {address['address']:44} {address['role']}" for address in status["addresses"]),
         "",
     ]
-    if status["tree_restarts"]:
-        lines.append(f"the whole tree was restarted {status['tree_restarts']} times; last: {status['tree_reasons'][0]}")
     lines += table([_COLUMNS, *(_row(role) for role in status["roles"])])
     deaths = [(death["ago_s"], role["role"], death["reason"]) for role in status["roles"] for death in role["deaths"]]
     if deaths:

@@ -27,6 +27,14 @@ ROOT: Role = "supervisor:root"
 EDGES = ("majula.api.native:NativeEdge", "majula.api.http:HttpEdge")
 
 
+GATEWAY = "majula.actors.gateway.GatewayActor"
+CONTROL: Mapping[Role, str] = {
+    "router": "majula.actors.router.RouterActor",
+    "topic_manager": "majula.actors.topic_manager.TopicManagerActor",
+    "rpc_broker": "majula.actors.rpc_broker.RpcBrokerActor",
+}
+
+
 class Plan(msgspec.Struct, frozen=True):
     """All that the runner builds.
 
@@ -43,34 +51,33 @@ class Plan(msgspec.Struct, frozen=True):
     roles: tuple[Role, ...]
 
 
-def make_plan(config: NodeConfig, *, control: Mapping[Role, str] | None = None) -> Plan:
+def make_plan(
+    config: NodeConfig,
+    *,
+    control: Mapping[Role, str] = CONTROL,
+    gateway: str = GATEWAY,
+    edges: tuple[str, ...] = EDGES,
+) -> Plan:
     """The tree of `config`.
 
     Args:
-        control: the control actors, class path by role; left out: the ones that Majula has.
+        control: class path of each control actor, by role.
+        gateway: class path of the gateways.
+        edges: what they serve, `module:Class`.
     """
     gateways = tuple(f"gateway:{entry.port}" for entry in config.majula_servers)
     listeners = tuple(listener for entry in config.majula_servers for listener in _listeners(entry))
-    actors = CONTROL if control is None else control
     supervisors = (
-        _supervisor("control", tuple(ChildSpec(role=role, actor=actor) for role, actor in actors.items())),
-        _supervisor("data", tuple(_gateway(entry, gateways, listeners) for entry in config.majula_servers)),
+        _supervisor("control", tuple(ChildSpec(role=role, actor=actor) for role, actor in control.items())),
+        _supervisor("data", tuple(_gateway(entry, gateways, listeners, gateway, edges) for entry in config.majula_servers)),
     )
-    classes = [SUPERVISOR, *actors.values(), GATEWAY]
+    classes = [SUPERVISOR, *control.values(), gateway]
     return Plan(
         root=SupervisorSettings(children=supervisors, is_root=True),
         listeners=listeners,
-        modules=(*(path.rpartition(".")[0] for path in classes), *(edge.partition(":")[0] for edge in EDGES)),
-        roles=(ROOT, *(spec.role for spec in supervisors), *actors, *gateways),
+        modules=(*(path.rpartition(".")[0] for path in classes), *(edge.partition(":")[0] for edge in edges)),
+        roles=(ROOT, *(spec.role for spec in supervisors), *control, *gateways),
     )
-
-
-GATEWAY = "majula.actors.gateway.GatewayActor"
-CONTROL: Mapping[Role, str] = {
-    "router": "majula.actors.router.RouterActor",
-    "topic_manager": "majula.actors.topic_manager.TopicManagerActor",
-    "rpc_broker": "majula.actors.rpc_broker.RpcBrokerActor",
-}
 
 
 def _supervisor(name: str, children: tuple[ChildSpec, ...]) -> ChildSpec:
@@ -84,13 +91,15 @@ def _supervisor(name: str, children: tuple[ChildSpec, ...]) -> ChildSpec:
     )
 
 
-def _gateway(entry: Gateway, gateways: tuple[Role, ...], listeners: tuple[Listener, ...]) -> ChildSpec:
+def _gateway(
+    entry: Gateway, gateways: tuple[Role, ...], listeners: tuple[Listener, ...], actor: str, edges: tuple[str, ...]
+) -> ChildSpec:
     role = f"gateway:{entry.port}"
     names = tuple(listener.name for listener in listeners if listener.role == role)
     settings = GatewaySettings(
         port=entry.port,
         bind=entry.bind,
-        edges=EDGES,
+        edges=edges,
         http_socket=f"http-{entry.port}",
         native_socket=_if_in(names, f"native-unix-{entry.port}"),
         native_tcp_socket=_if_in(names, f"native-tcp-{entry.port}"),
@@ -99,7 +108,7 @@ def _gateway(entry: Gateway, gateways: tuple[Role, ...], listeners: tuple[Listen
         gateways=gateways,
         limits=_limits(entry),
     )
-    return ChildSpec(role=role, actor=GATEWAY, config=msgspec.msgpack.encode(settings), vital_group="gateways", sockets=names)
+    return ChildSpec(role=role, actor=actor, config=msgspec.msgpack.encode(settings), vital_group="gateways", sockets=names)
 
 
 def _limits(entry: Gateway) -> GatewayLimits:

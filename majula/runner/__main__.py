@@ -1,0 +1,45 @@
+"""`python -m majula.runner [CONFIG]`: run a node in the foreground."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from majula.config import load_node_config
+from majula.errors import ConfigError
+from majula.runner.exits import BAD_CONFIG, USAGE, NodeExit
+from majula.runner.node import Node
+from majula.runner.plan import make_plan
+
+_USAGE = """\
+usage: python -m majula.runner [CONFIG]
+
+Runs a node by the YAML file CONFIG; without it: node1 with one gateway on 127.0.0.1:18080.
+exit codes: 0 stopped, 64 usage, 69 cannot listen, 70 a vital part crashed, 75 already running, 78 bad configuration
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Ends the process with the node's exit code; the reason of any but 0 is the last line on standard error."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if any(argument in ("-h", "--help") for argument in given):
+        print(_USAGE, end="")
+        sys.exit(0)
+    if len(given) > 1 or any(argument.startswith("-") for argument in given):
+        print(_USAGE, end="", file=sys.stderr)
+        sys.exit(USAGE)
+    try:
+        loaded = load_node_config(Path(given[0]) if given else None)
+        code = Node(loaded, make_plan(loaded.config)).run()
+    except ConfigError as error:
+        print("\n".join(error.problems) or error.message, file=sys.stderr)
+        print("majula: the configuration cannot be used", file=sys.stderr)
+        sys.exit(BAD_CONFIG)
+    except NodeExit as error:
+        print(f"majula: {error.reason}", file=sys.stderr)
+        sys.exit(error.code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,365 @@
+"""The node: what `python -m majula.runner` runs. Start, serve, start the tree again when it dies, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Coroutine
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import msgspec
+
+import majula
+from majula.actorsystem.process import freeze, new_loop
+from majula.actorsystem.rundir import RunDirError, prepare
+from majula.config import LoadedConfig
+from majula.messages.base import Role
+from majula.messages.supervision import ChildStatus, Death, Report, RoleEntry, Status
+from majula.runner.control import ControlSocket
+from majula.runner.exits import BAD_CONFIG, CRASHED, OK, NodeExit
+from majula.runner.handout import Handout
+from majula.runner.lifelog import LEVELS, LifeLog
+from majula.runner.listeners import Listeners
+from majula.runner.lock import DirectoryLock
+from majula.runner.plan import ROOT, Plan
+from majula.runner.summary import address_of, summary
+from majula.runner.tree import Tree, TreeEnded, adopt_orphans, wait_for_former_tree
+from majula.supervision import RestartBudget
+from majula.supervision.budget import BudgetLimits
+
+State = Literal["starting", "serving", "degraded", "recovering", "draining", "stopping"]
+
+_STOP_ALLOWANCE_S = 2.0
+
+
+class Node:
+    """One node, from its first lock to its exit code.
+
+    Args:
+        loaded: its configuration.
+        plan: what is made of it.
+    """
+
+    def __init__(self, loaded: LoadedConfig, plan: Plan) -> None:
+        self._config, self._source, self._plan = loaded.config, loaded.source, plan
+        self._loaded = loaded
+        self._started_at = time.monotonic() - _process_age_s()
+        self._run_dir = Path(self._config.run_dir)
+        is_console = self._config.log.format == "console" or (self._config.log.format == "auto" and sys.stderr.isatty())
+        self._log = LifeLog(node=self._config.node_id, format="console" if is_console else "json", level=self._config.log.level)
+        self._budget = RestartBudget(BudgetLimits())
+        self._loop = new_loop()
+        self._wake = asyncio.Event()
+        self._signals = 0
+        self._stop_now = False
+        self._is_ready = False
+        self._state: State = "starting"
+        self._tree: Tree | None = None
+        self._trees = 0
+        self._tree_ends: deque[tuple[float, str, int]] = deque(maxlen=8)
+        self._incarnations: dict[Role, int] = {}
+        self._quarantined: set[Role] = set()
+        self._statuses: dict[Role, Status] = {}
+
+    def run(self) -> int:
+        """Runs the node until it is stopped or cannot go on.
+
+        Returns:
+            the exit code, 0 after a stop that was asked for.
+        Raises:
+            NodeExit: any other end, with its reason.
+        """
+        locks = self._lock()
+        try:
+            listeners = Listeners(self._plan.listeners)
+            try:
+                self._warn()
+                self._preload()
+                adopt_orphans()
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a job in the background
+                        signal.signal(number, self._on_signal)
+                signal.signal(signal.SIGCHLD, self._on_child)
+                wait_for_former_tree(self._run_dir)
+                return self._run_trees(listeners)
+            finally:
+                listeners.close()
+        finally:
+            for lock in locks:
+                lock.release()
+
+    # --- start
+
+    def _lock(self) -> list[DirectoryLock]:
+        locks = [DirectoryLock(Path(self._config.data_dir))]
+        try:
+            # Two configurations may name one run directory; the data directory's lock would not notice.
+            locks.append(DirectoryLock(prepare(self._run_dir)))
+        except RunDirError as error:
+            locks[0].release()
+            raise NodeExit(BAD_CONFIG, f"run_dir: {error}") from error
+        except NodeExit:
+            locks[0].release()
+            raise
+        return locks
+
+    def _warn(self) -> None:
+        for line in self._loaded.warnings:
+            self._say("config.warning", "warning", reason=line)
+        if self._loaded.inactive:
+            self._say("config.inactive", "warning", reason=f"not active yet in this version: {', '.join(self._loaded.inactive)}")
+
+    def _preload(self) -> None:
+        for module in self._plan.modules:
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise NodeExit(CRASHED, f"{module} cannot be imported: {error}") from error
+        freeze()
+
+    # --- trees
+
+    def _run_trees(self, listeners: Listeners) -> int:
+        handout, control = self._loop.run_until_complete(self._open(listeners))
+        try:
+            while True:
+                try:
+                    self._run_tree()
+                    return OK
+                except TreeEnded as ended:
+                    self._tree_ended(ended)
+        finally:
+            self._loop.run_until_complete(control.close())
+            handout.close()
+            self._loop.close()
+
+    async def _open(self, listeners: Listeners) -> tuple[Handout, ControlSocket]:
+        handout = Handout(self._run_dir, listeners.by_name())
+        control = ControlSocket(self._run_dir, status=self.status, stop=self._on_stop_asked)
+        await control.start()
+        return handout, control
+
+    def _run_tree(self) -> None:
+        """One tree, from its start to its end; returns when the node was asked to stop.
+
+        Raises:
+            TreeEnded: it ended by itself.
+        """
+        self._trees += 1
+        self._tree = tree = Tree(
+            self._run_dir,
+            node_id=self._config.node_id,
+            incarnation=self._trees,
+            on_roles=self._on_roles,
+            on_report=self._on_report,
+        )
+        try:
+            self._loop.run_until_complete(self._serve(tree))
+        finally:
+            tree.end()
+            self._tree = None
+            self._quarantined.clear()
+            self._statuses.clear()
+
+    def _tree_ended(self, ended: TreeEnded) -> None:
+        self._tree_ends.appendleft((time.monotonic(), ended.reason, self._trees))
+        self._say("tree.died", "error", reason=ended.reason)
+        if self._signals:
+            return  # it is being stopped anyway
+        delay_s = None if ended.is_final else self._budget.died(time.monotonic())
+        if delay_s is None:
+            raise NodeExit(CRASHED, ended.reason)
+        self._state = "recovering"
+        self._say("tree.restarting", "warning", reason=ended.reason, in_s=round(delay_s, 3))
+        if delay_s:
+            # The control socket goes on answering meanwhile, and a signal ends the wait.
+            self._loop.run_until_complete(self._wait_for_signal(delay_s))
+
+    async def _wait_for_signal(self, limit_s: float) -> None:
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _serve(self, tree: Tree) -> None:
+        settings = msgspec.structs.replace(self._plan.root, incarnations=self._incarnations)
+        serving = self._loop.create_task(tree.serve(settings))
+        stopping = self._loop.create_task(self._wake.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+            await self._end_in_order(tree)
+        finally:
+            stopping.cancel()
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+    async def _end_in_order(self, tree: Tree) -> None:
+        """Drain, then stop; a second signal skips the rest."""
+        if self._signals < 2 and not self._stop_now and self._is_ready and self._config.drain_s > 0:
+            self._state = "draining"
+            self._say("node.draining", "info", deadline_s=self._config.drain_s)
+            if not await self._unless_impatient(tree.drain(self._config.drain_s)):
+                self._say("node.not_drained", "warning", reason="work was still in flight at the deadline")
+        self._state = "stopping"
+        patience_s = sum(child.shutdown_s for child in self._plan.root.children) + _STOP_ALLOWANCE_S
+        if not await self._unless_impatient(tree.stop(patience_s)):
+            self._say("node.killed", "warning", reason="some processes did not stop in time and were killed")
+        self._say("node.stopped", "info")
+
+    async def _unless_impatient(self, work: Coroutine[None, None, bool]) -> bool:
+        """The result, or False as soon as another signal came."""
+        task = self._loop.create_task(work)
+        while not task.done() and self._signals < 2:
+            self._wake.clear()
+            woken = self._loop.create_task(self._wake.wait())
+            await asyncio.wait({task, woken}, return_when=asyncio.FIRST_COMPLETED)
+            woken.cancel()
+        if task.done():
+            return task.result()
+        task.cancel()
+        return False
+
+    # --- what happens
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # Not the loop's own signal handling: between two trees the loop does not run, and a signal must not be lost then.
+        self._signals += 1
+        self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _on_child(self, number: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._reap)
+
+    def _reap(self) -> None:
+        if self._tree is not None:
+            self._tree.reap()
+
+    def _on_stop_asked(self, now: bool) -> None:
+        self._signals += 1
+        self._stop_now = self._stop_now or now
+        self._wake.set()
+
+    def _on_roles(self, roles: dict[Role, RoleEntry]) -> None:
+        for role, entry in roles.items():
+            self._incarnations[role] = max(entry.incarnation, self._incarnations.get(role, 0))
+        self._quarantined -= roles.keys()
+        self._look_whether_ready(roles)
+
+    def _on_report(self, report: Report) -> None:
+        fields: dict[str, object] = {"incarnation": report.incarnation, "supervisor": report.supervisor}
+        if report.in_s >= 0:
+            fields["in_s"] = round(report.in_s, 3)
+        self._log.write(
+            report.context, LEVELS[report.context], role=report.offender, pid=report.pid, reason=report.reason, **fields
+        )
+        if report.context == "child.quarantined":
+            self._quarantined.add(report.offender)
+            self._look_whether_ready(self._tree.roles if self._tree is not None else {})
+
+    def _look_whether_ready(self, roles: dict[Role, RoleEntry]) -> None:
+        if self._signals:
+            return
+        missing = set(self._plan.roles) - roles.keys()
+        if missing - self._quarantined:
+            self._state = "starting" if not self._is_ready else "recovering"
+            return
+        self._state = "degraded" if missing else "serving"
+        if not self._is_ready:
+            self._is_ready = True
+            ready_s = time.monotonic() - self._started_at
+            self._say("node.ready", "info", after_s=round(ready_s, 3))
+            self._print_summary(roles, ready_s)
+
+    def _print_summary(self, roles: dict[Role, RoleEntry], ready_s: float) -> None:
+        text = summary(
+            node_id=self._config.node_id,
+            pid=os.getpid(),
+            source=self._source,
+            data_dir=self._config.data_dir,
+            run_dir=self._config.run_dir,
+            roles=roles,
+            listeners=self._plan.listeners,
+            ready_s=ready_s,
+        )
+        try:
+            print(text, flush=True)
+        except OSError:
+            return  # nobody reads standard output; the node serves all the same
+
+    def _say(self, event: str, level: Literal["info", "warning", "error"], *, reason: str = "", **fields: object) -> None:
+        self._log.write(event, level, role="runner", pid=os.getpid(), reason=reason, **fields)
+
+    # --- status
+
+    async def status(self) -> dict[str, object]:
+        """What `majula status --json` prints."""
+        roles = [] if self._tree is None else await self._role_statuses(self._tree)
+        return {
+            "node_id": self._config.node_id,
+            "version": majula.__version__,
+            "pid": os.getpid(),
+            "state": self._state,
+            "up_s": round(time.monotonic() - self._started_at, 3),
+            "data_dir": self._config.data_dir,
+            "run_dir": self._config.run_dir,
+            "addresses": [
+                {"name": listener.name, "role": listener.role, "address": address_of(listener)}
+                for listener in self._plan.listeners
+            ],
+            "admin_pid": 0 if self._tree is None else self._tree.admin_pid,
+            "roles": roles,
+        }
+
+    async def _role_statuses(self, tree: Tree) -> list[dict[str, object]]:
+        """Every role, below its supervisor. What a supervisor that does not answer said last is shown, and marked as old."""
+        answers = await tree.statuses()
+        found = [_plain(self._root_status(tree), "runner", is_fresh=True)]
+        for supervisor, answer in answers.items():
+            is_fresh = answer is not None
+            if answer is not None:
+                self._statuses[supervisor] = answer
+            known = self._statuses.get(supervisor)
+            children = known.children if known is not None else ()
+            found += [_plain(child, supervisor, is_fresh=is_fresh) for child in children]
+        return found
+
+    def _root_status(self, tree: Tree) -> ChildStatus:
+        entry = tree.roles.get(ROOT)
+        now = time.monotonic()
+        return ChildStatus(
+            role=ROOT,
+            state="starting" if entry is None else "running",
+            pid=0 if entry is None else entry.pid,
+            address="" if entry is None else entry.address,
+            incarnation=self._trees,
+            restarts=self._trees - 1,
+            deaths=tuple(Death(ago_s=now - at, reason=reason, incarnation=number) for at, reason, number in self._tree_ends),
+            retry_in_s=-1.0,
+            up_s=now - tree.began_at,
+            silent_s=0.0,
+        )
+
+
+def _process_age_s() -> float:
+    """Seconds since this process began, the start of the interpreter included; to the clock tick, 10 ms."""
+    fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
+    began_at = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of proc(5), counted from boot
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began_at)
+
+
+def _plain(child: ChildStatus, supervisor: Role, *, is_fresh: bool) -> dict[str, object]:
+    plain: dict[str, object] = msgspec.to_builtins(child)
+    # `Death` travels as an array; people and programs read it by name.
+    plain["deaths"] = [
+        {"ago_s": round(death.ago_s, 3), "reason": death.reason, "incarnation": death.incarnation} for death in child.deaths
+    ]
+    return {"supervisor": supervisor, "is_fresh": is_fresh, **plain}
