@@ -46,15 +46,16 @@ OUTER_SERVINGS: Mapping[str, OuterServing] = {
 
 def make_routes(context: EdgeContext) -> list[web.RouteDef]:
     """Every route of the gateway, the most specific first."""
-    routes: list[web.RouteDef] = [web.route("GET", f"{BASE}/health", _health(context))]
+    routes: list[web.RouteDef] = [web.get(f"{BASE}/health", _health(context))]
     for operation in all_operations():
         if operation.inner_path:
             inner = _inner(context, INNER_SERVINGS[operation.name])
             for path in (BASE + operation.inner_path, BASE + operation.inner_path + "/{client}"):
-                routes += [web.route(method, path, inner) for method in ("GET", "POST")]
+                routes += [web.get(path, inner, allow_head=False), web.post(path, inner)]
         if operation.path:
             outer = _outer(context, operation, OUTER_SERVINGS[operation.name])
-            routes.append(web.route(operation.method, OUTER + operation.path, outer))
+            more = {"allow_head": False} if operation.method == "GET" else {}  # HEAD would open an event stream
+            routes.append(web.route(operation.method, OUTER + operation.path, outer, **more))
     for path in planned.INNER:
         routes += [web.route("*", BASE + path + ending, _planned) for ending in ("", "/{client}")]
     routes += [web.route("*", path, _planned) for path in planned.OTHERS]

@@ -508,9 +508,12 @@ def to_json_text(encoding: Encoding, payload: bytes) -> bytes:
 
 
 def client_named(text: bytes) -> tuple[str, str] | None:
-    """(client_id, secret) where a text is a REGISTER_CLIENT package: what names a session whose path gave no id."""
+    """(client_id, secret) where a text is a REGISTER_CLIENT package, or a BATCH that begins with one: what names a session whose
+    path gave no id."""
     try:
         package = _decode_package(text)
+        if package.method == "BATCH" and package.packages:
+            package = _decode_package(package.packages[0])
         if package.method != "REGISTER_CLIENT":
             return None
         named = _decode_named(bytes(package.args) or b"{}")
