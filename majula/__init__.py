@@ -1,6 +1,34 @@
 """Majula: programs and devices on many machines talk through one mesh of nodes.
 
-Read `ARCHITECTURE.md` first: it names the rooms, the actors and the path of one message.
+Read `ARCHITECTURE.md` first: it names the rooms, the actors and the path of one message. A program begins with `majula.connect`.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from majula.api.sdk import Call, Client, Message, State, Subscription, connect, run
+    from majula.errors import MajulaError
+
 __version__ = "0.1.0"
+
+__all__ = ["Call", "Client", "MajulaError", "Message", "State", "Subscription", "__version__", "connect", "run"]
+
+_HOMES = {
+    "MajulaError": "majula.errors",
+    **dict.fromkeys(("Call", "Client", "Message", "State", "Subscription", "connect", "run"), "majula.api.sdk"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded at first use: every process of a node imports this package, few of them are clients."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'majula' has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

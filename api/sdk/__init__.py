@@ -1,0 +1,18 @@
+"""The Python client of a node: `majula.connect(address)`.
+
+Pure parts first, they hold the rules: `states` (what a program is told of its connection), `address` (where a node is), `message`
+(what a subscriber gets), `outbox` (messages become runs), `interests` (which subscription a run is for), `calls` (open calls and
+their frames), `functions` (a typed function becomes a service), `session` (greeting, reconnecting, what is in force). Then what
+touches asyncio: `subscription`, `caller` (calls made here), `provider` (calls served here), `connection` (what a transport must
+offer), `native` (Unix socket and TCP), `packages` and `websocket` (the same over WebSocket, msgpack or JSON), `client`, which
+joins them, and `entry`, where a program begins.
+"""
+
+from majula.api.sdk.calls import Call
+from majula.api.sdk.client import Client
+from majula.api.sdk.entry import connect, run
+from majula.api.sdk.message import Message
+from majula.api.sdk.states import State
+from majula.api.sdk.subscription import Subscription
+
+__all__ = ["Call", "Client", "Message", "State", "Subscription", "connect", "run"]

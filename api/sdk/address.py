@@ -1,0 +1,110 @@
+"""Where a node is: the forms of an address, and the search for the one node of this user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from majula.errors import InvalidRequest, NotFound
+
+ENVIRONMENT = "MAJULA_ADDRESS"
+
+
+class Address(Struct, frozen=True):
+    """One place to connect to.
+
+    kind: `unix` (path), `tcp` (host, port) or `websocket` (url).
+    text: as it was written, for messages.
+    """
+
+    kind: Literal["unix", "tcp", "websocket"]
+    text: str
+    path: str = ""
+    host: str = ""
+    port: int = 0
+    url: str = ""
+
+
+def parse_address(text: str) -> Address:
+    """Read `unix:/path`, `majula://host:port`, `ws://host:port[/path]` or `wss://...`.
+
+    Raises:
+        InvalidRequest: it has none of these forms.
+    """
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:").removeprefix("//")
+        if path:
+            return Address("unix", text, path=path)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme == "majula" and parts.hostname and port:
+        return Address("tcp", text, host=parts.hostname, port=port)
+    if parts.scheme in ("ws", "wss") and parts.hostname:
+        return Address("websocket", text, url=text)
+    raise InvalidRequest(f"{text!r} is no address: use unix:/path, majula://host:port, ws://host:port or wss://host:port")
+
+
+def find_address(environment: Mapping[str, str], *, uid: int, temporary: Path = Path("/tmp")) -> Address:  # noqa: S108  # the node's documented default, checked for its owner below
+    """MAJULA_ADDRESS, or the first gateway's native socket of the only node that this user runs.
+
+    Args:
+        environment: the process's.
+        uid: the user; directories of anybody else are not looked at.
+        temporary: where a node without `XDG_RUNTIME_DIR` keeps its run directory.
+    Raises:
+        NotFound: no node, or more than one; the message lists what was found.
+    """
+    if environment.get(ENVIRONMENT):
+        return parse_address(environment[ENVIRONMENT])
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    roots = ([Path(runtime) / "majula"] if runtime else []) + [temporary / f"majula-{uid}"]
+    nodes: dict[Path, list[Path]] = {}
+    for root in roots:
+        for socket in _sockets(root, uid):
+            nodes.setdefault(socket.parent, []).append(socket)
+    if len(nodes) == 1:
+        first = min(next(iter(nodes.values())), key=_port)
+        return Address("unix", f"unix:{first}", path=str(first))
+    looked = " and ".join(str(root) for root in roots)
+    if not nodes:
+        raise NotFound(f"no node of this user runs here (looked in {looked}); start one, or give an address or {ENVIRONMENT}")
+    found = ", ".join(f"unix:{min(sockets, key=_port)}" for sockets in nodes.values())
+    raise NotFound(f"{len(nodes)} nodes of this user run here, choose one by its address or {ENVIRONMENT}: {found}", found=found)
+
+
+def _sockets(root: Path, uid: int) -> list[Path]:
+    found: list[Path] = []
+    try:
+        for directory in sorted(root.iterdir()):
+            if directory.stat().st_uid == uid:
+                found += [path for path in directory.glob("native-*.sock") if path.is_socket()]
+    except OSError:  # not there, or not ours to read
+        return found
+    return found
+
+
+def _port(socket: Path) -> tuple[int, str]:
+    number = socket.stem.removeprefix("native-")
+    return (int(number) if number.isdigit() else 1 << 16, socket.name)
+
+
+def find_default_address() -> Address:
+    """`find_address` for this process.
+
+    Raises:
+        NotFound: as there; also on systems without Unix users, where the address is always given.
+    """
+    uid = getattr(os, "getuid", None)
+    if uid is None:
+        if os.environ.get(ENVIRONMENT):
+            return parse_address(os.environ[ENVIRONMENT])
+        raise NotFound(f"give the address of a node, or set {ENVIRONMENT}")
+    return find_address(os.environ, uid=uid())

@@ -1,0 +1,91 @@
+"""The native port: frames on a Unix socket or TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import cast
+
+from majula.api.sdk.address import Address
+from majula.api.sdk.connection import READ_LIMIT_BYTES, WRITE_HIGH_BYTES, Receiver
+from majula.errors import MajulaError
+from majula.wire.frames import FrameReader
+
+
+class NativeConnection(asyncio.Protocol):
+    """One native connection. A protocol with its own reader, not streams: those cost four times as much a frame."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.paused = False
+        self._receiver = receiver
+        self._reader = FrameReader(limit_bytes=READ_LIMIT_BYTES)
+        self._transport: asyncio.Transport | None = None
+        self._ended = False  # by us: nothing more is told
+        self._closed = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
+        endpoint = transport.get_extra_info("socket")
+        if endpoint is not None and endpoint.family in (socket.AF_INET, socket.AF_INET6):
+            endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
+        try:
+            chunk, spans = self._reader.feed(data)
+        except MajulaError as error:
+            self._fail(f"the gateway sent what is no frame: {error}")
+            return
+        if spans:
+            self._receiver.frames_received(chunk, spans)
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        if not self._ended:
+            self._receiver.writable()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._closed.set()
+        if not self._ended:
+            self._ended = True
+            self._receiver.connection_lost(self, str(error) if error else "the gateway closed it")
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self._ended:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._ended = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._ended = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        await self._closed.wait()
+
+    def _fail(self, reason: str) -> None:
+        self.abort()
+        self._receiver.connection_lost(self, reason)
+
+
+async def open_native(address: Address, receiver: Receiver) -> NativeConnection:
+    """Connect to a native port.
+
+    Raises:
+        OSError: nobody listens there, or it cannot be reached.
+    """
+    loop = asyncio.get_running_loop()
+    if address.kind == "unix":
+        _, connection = await loop.create_unix_connection(lambda: NativeConnection(receiver), address.path)
+    else:
+        _, connection = await loop.create_connection(lambda: NativeConnection(receiver), address.host, address.port)
+    return connection
