@@ -62,11 +62,11 @@ async def run(load: Load) -> Moved:
         moved.received += 1
 
     async with contextlib.AsyncExitStack() as stack:
-        publisher = await stack.enter_async_context(await majula.connect(load.native))
-        subscriber = await stack.enter_async_context(await majula.connect(load.native))
-        web = await stack.enter_async_context(await majula.connect(load.websocket))
+        publisher = await stack.enter_async_context(majula.connect(load.native))
+        subscriber = await stack.enter_async_context(majula.connect(load.native))
+        web = await stack.enter_async_context(majula.connect(load.websocket))
         http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{load.port}"))
-        members = [await stack.enter_async_context(await majula.connect(load.native)) for _ in range(3)]
+        members = [await stack.enter_async_context(majula.connect(load.native)) for _ in range(3)]
 
         for topic in ("load.small.*", "load.middle", "load.large", "load.>"):
             await subscriber.subscribe(topic, callback=count)
@@ -115,7 +115,7 @@ async def run(load: Load) -> Moved:
 
         async def come_and_go(number: int) -> None:
             address = load.websocket if number % 4 == 0 else load.native
-            async with await majula.connect(address) as visitor:
+            async with majula.connect(address) as visitor:
                 await visitor.subscribe(f"visit.{number}.>", callback=count)
                 await visitor.register(f"visit.{number}", echo)
                 await visitor.publish(f"visit.{number}.here", b"x" * 256)
