@@ -23,7 +23,7 @@ from majula.messages.tables import Ask, Confirmed, Delta, Snapshot
 from majula.tables.effects import Changed, Effect, Send
 from majula.tables.gathering import GATHER_S, Gathering, Merge
 from majula.tables.holder import TableHolder
-from majula.tables.publisher import TablePublisher
+from majula.tables.publisher import LIMITS, Limits, TablePublisher
 
 # The registry in which an actor stands itself comes right after its start. Should it not come, begin with the roles that are
 # known.
@@ -69,11 +69,13 @@ class TableExchange:
         incarnation: which start of the role this is.
         random32: 32 random bits: two lives of a role with one incarnation (a node whose main process restarted) differ by them.
         now: seconds, monotonic.
+        limits: of every table that it publishes.
     """
 
-    def __init__(self, *, role: Role, incarnation: int, random32: int, now: float) -> None:
+    def __init__(self, *, role: Role, incarnation: int, random32: int, now: float, limits: Limits = LIMITS) -> None:
         self.role = role
         self.epoch = (incarnation << 32) | (random32 & 0xFFFFFFFF)
+        self._limits = limits
         self._roles: dict[Role, Address] = {}
         self._names: dict[Address, Role] = {}
         self._publishers: dict[str, tuple[TablePublisher, Role]] = {}
@@ -88,7 +90,7 @@ class TableExchange:
 
     def publish(self, table: str, *, to: Role, needs_holder: bool = False) -> TablePublisher:
         """Publish `table` to all who are `to`. `needs_holder`: a confirmation means nothing where nobody holds it (a slice)."""
-        publisher = TablePublisher(table, epoch=self.epoch, needs_holder=needs_holder)
+        publisher = TablePublisher(table, epoch=self.epoch, needs_holder=needs_holder, limits=self._limits)
         self._publishers[table] = (publisher, to)
         return publisher
 
@@ -103,7 +105,7 @@ class TableExchange:
 
     def gather(self, table: str, *, of: Role, into: str, merge: Merge, gather_s: float = GATHER_S) -> TablePublisher:
         """Hold the slices `table` of all `of`, and publish what `merge` makes of them to the same roles as table `into`."""
-        publisher = TablePublisher(into, epoch=self.epoch, is_open=False)
+        publisher = TablePublisher(into, epoch=self.epoch, is_open=False, limits=self._limits)
         self._publishers[into] = (publisher, of)
         self._gatherings[table] = (Gathering(table, publisher=publisher, merge=merge, gather_s=gather_s), of)
         return publisher
@@ -111,7 +113,7 @@ class TableExchange:
     def regain(self, table: str, *, of: Role) -> TablePublisher:
         """Publish `table` to all `of`, going on from the newest copy that one of them has. `Changed` with this table's name
         tells what was regained; the table is open (`is_open`) from then on, and only then to be changed."""
-        publisher = TablePublisher(table, epoch=self.epoch, is_open=False)
+        publisher = TablePublisher(table, epoch=self.epoch, is_open=False, limits=self._limits)
         self._publishers[table] = (publisher, of)
         self._regaining[table] = _Regaining(publisher, of)
         return publisher
@@ -293,7 +295,7 @@ class TableExchange:
         held = self._held.get(table.removesuffix(COPY))
         if held is None or not held.gives_back or held.copy is not None or held.publisher is None or held.publisher[1] != sender:
             return
-        held.copy = TablePublisher(table, epoch=held.holder.epoch, is_open=True)
+        held.copy = TablePublisher(table, epoch=held.holder.epoch, limits=self._limits)
         held.copy.load(held.holder.entries, version=held.holder.version)
 
     def _told(self, message: Snapshot | Delta, sender: Address, now: float) -> list[Effect]:

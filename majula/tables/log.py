@@ -13,9 +13,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-# A holder that lacks more removals than this is better served by a snapshot, and 4,096 keys of at most 260 bytes are 1 MiB.
-TOMBSTONES = 4_096
-
 
 class ChangeLog:
     """One table's entries, versions and tombstones.
@@ -24,7 +21,7 @@ class ChangeLog:
         tombstones: how many removed keys are remembered at most.
     """
 
-    def __init__(self, *, tombstones: int = TOMBSTONES) -> None:
+    def __init__(self, *, tombstones: int = 4_096) -> None:
         self.version = 0
         self.floor = 0
         self._entries: dict[str, tuple[int, bytes]] = {}

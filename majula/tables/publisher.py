@@ -19,26 +19,47 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from math import inf
 
+from msgspec import Struct
+
 from majula.messages.base import Address, Message
 from majula.messages.tables import Ask, Confirmed, Delta, Snapshot
 from majula.tables.effects import Effect, InForce, Send, Unconfirmed
-from majula.tables.log import TOMBSTONES, ChangeLog
+from majula.tables.log import ChangeLog
 
 # 5 ms: a program that subscribes 100 times in a row makes one delta, and no human sees 5 ms.
 COALESCE_S = 0.005
-# 256 KiB: small enough that no other message waits for a part by more than about 0.2 ms on a Unix socket.
-PART_BYTES = 256 * 1024
-PART_ENTRIES = 4_096
-# 1 MiB in flight a holder keeps the pipe full at any sane confirmation time and is far below an outbox's mark of 16 MiB.
-WINDOW_BYTES = 1024 * 1024
 # Silence after which a holder is asked whether it is level. Nothing is lost between two living actors, so this is for what cannot
 # happen in theory; doubling, so that a stopped holder is not flooded.
 PROBE_S, PROBE_MAX_S = 1.0, 8.0
-TOKENS = 16_384
+
+
+class Limits(Struct, frozen=True):
+    """What is kept and sent at most.
+
+    Args:
+        part_bytes: of one message; 256 KiB delays no other message by more than about 0.2 ms on a Unix socket.
+        part_entries: of one message.
+        window_bytes: sent to a holder beyond what it has confirmed; 1 MiB keeps the pipe full and is far below an outbox's mark.
+        tombstones: removed keys that are remembered; who lacks more is better served by a snapshot. 4,096 keys are at most 1 MiB.
+        tokens: confirmations under way.
+    """
+
+    part_bytes: int = 256 * 1024
+    part_entries: int = 4_096
+    window_bytes: int = 1024 * 1024
+    tombstones: int = 4_096
+    tokens: int = 16_384
+
+
+LIMITS = Limits()
 
 
 class _Holder:
-    """What the publisher knows of one holder. `snapshot_from`: the version at which its snapshot began, None while deltas do."""
+    """What the publisher knows of one holder.
+
+    `snapshot_from`: the version at which its snapshot began, None while deltas do; `snapshot_began`: of the last one, also
+    after it.
+    """
 
     __slots__ = (
         "asked",
@@ -50,6 +71,7 @@ class _Holder:
         "probe_s",
         "received",
         "sent",
+        "snapshot_began",
         "snapshot_from",
     )
 
@@ -59,6 +81,7 @@ class _Holder:
         self.sent = self.received = 0
         self.in_force = -1  # an empty table has version 0, and that too must be confirmed
         self.snapshot_from: int | None = 0
+        self.snapshot_began = 0
         self.in_flight: deque[tuple[int, int]] = deque()
         self.in_flight_bytes = 0
         self.probe_at, self.probe_s = inf, PROBE_S
@@ -66,6 +89,8 @@ class _Holder:
     def rewind(self, version: int, snapshot_from: int | None) -> None:
         self.sent = self.received = version
         self.snapshot_from = snapshot_from
+        if snapshot_from is not None:
+            self.snapshot_began = snapshot_from
         self.in_flight.clear()
         self.in_flight_bytes = 0
         self.blocked = False
@@ -80,17 +105,18 @@ class TablePublisher:
         needs_holder: `confirm` waits until there is a holder. Set it where one must exist for the promise to mean anything (a
             slice), not where none is fine (a merged table).
         is_open: False: holders may ask but are sent nothing until `open`, because the table is not whole yet.
-        tombstones: see `ChangeLog`.
+        limits: what is kept and sent at most.
     """
 
     def __init__(
-        self, table: str, *, epoch: int, needs_holder: bool = False, is_open: bool = True, tombstones: int = TOMBSTONES
+        self, table: str, *, epoch: int, needs_holder: bool = False, is_open: bool = True, limits: Limits = LIMITS
     ) -> None:
         self.table = table
         self.epoch = epoch
         self.is_open = is_open
         self._needs_holder = needs_holder
-        self._log = ChangeLog(tombstones=tombstones)
+        self._log = ChangeLog(tombstones=limits.tombstones)
+        self._limits = limits
         self._holders: dict[Address, _Holder] = {}
         self._flush_at = inf
         self._is_urgent = False
@@ -179,13 +205,13 @@ class TablePublisher:
         known = self._holders.get(holder)
         if known is None or not isinstance(message, Snapshot | Delta):
             return
-        if isinstance(message, Snapshot):
-            known.rewind(0, self.version)
-        elif known.snapshot_from is None and message.base < known.sent:
+        if message.base < known.sent:
             # Back to where the refused part began; what the holder then gets twice it recognises by the version.
             known.sent = message.base
             known.in_flight = deque(pair for pair in known.in_flight if pair[0] <= message.base)
             known.in_flight_bytes = sum(size for _, size in known.in_flight)
+        if isinstance(message, Snapshot):
+            known.snapshot_from = known.snapshot_began
         known.blocked = True
         known.probe_at = now + known.probe_s
 
@@ -201,8 +227,12 @@ class TablePublisher:
 
     def confirm(self, token: int, now: float, *, timeout_s: float = 2.0) -> list[Effect]:
         """Say InForce(token) when everything published so far is in force everywhere, or Unconfirmed(token) after `timeout_s`."""
-        if len(self._tokens) >= TOKENS:
+        if len(self._tokens) >= self._limits.tokens:
             return [Unconfirmed(token=token, reason="too_many")]
+        if self._needs_holder:
+            # A version of its own, though nothing changes: the holder answers for those who hold its table now. An answer that it
+            # gave before may be older than a gateway that has come since.
+            self._log.skip_to(self.version + 1)
         self._tokens.append((self.version, token, now + timeout_s))
         self._tokens_due = min(self._tokens_due, now + timeout_s)
         return self.hurry(now) + self._settle()
@@ -291,9 +321,10 @@ class TablePublisher:
     def _pump(self, address: Address, holder: _Holder, now: float, *, speak: bool = False) -> list[Effect]:
         """Send this holder what it lacks, as far as its window allows. `speak`: say at least where we stand."""
         effects: list[Effect] = []
+        limits = self._limits
         if not self.is_open or not holder.asked or holder.blocked:
             return effects
-        while holder.in_flight_bytes < WINDOW_BYTES and (holder.snapshot_from is not None or holder.sent < self.version):
+        while holder.in_flight_bytes < limits.window_bytes and (holder.snapshot_from is not None or holder.sent < self.version):
             # A removal that this holder lacks has been forgotten: only the whole table tells it now.
             if self._log.floor > (holder.sent if holder.snapshot_from is None else max(holder.sent, holder.snapshot_from)):
                 holder.rewind(0, self.version)
@@ -314,9 +345,10 @@ class TablePublisher:
         base = version = holder.sent
         size = 0
         is_last = True
+        limits = self._limits
         snapshot_from = holder.snapshot_from
         for changed, key, value in self._log.after(base):
-            if size >= PART_BYTES or len(entries) + len(removed) >= PART_ENTRIES:
+            if size >= limits.part_bytes or len(entries) + len(removed) >= limits.part_entries:
                 is_last = False
                 break
             version = changed
