@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 from aiohttp import web
@@ -100,7 +100,8 @@ class HttpConnection(asyncio.Protocol):
     # --- the transport -----------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # A cast: uvloop's transports have the methods of asyncio.Transport without being instances of it.
+        transport = cast(asyncio.Transport, transport)
         self._transport = transport
         self._began_at = self._moved_at = self._now()
         door = self._door
