@@ -195,7 +195,7 @@ class FrameReader:
     """
 
     def __init__(self, *, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._parts: list[bytes] = []
         self._held_bytes = 0
         self._wanted_bytes = PREFIX_BYTES
@@ -222,7 +222,7 @@ class FrameReader:
             self._parts.clear()
             self._held_bytes = 0
         spans: list[Span] = []
-        at, end, limit = 0, len(data), self._limit_bytes
+        at, end, limit = 0, len(data), self.limit_bytes
         unpack = _PREFIX.unpack_from
         wanted = PREFIX_BYTES
         while end - at >= PREFIX_BYTES:

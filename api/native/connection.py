@@ -1,0 +1,249 @@
+"""One client on the native port: bytes of its socket to the switch, frames of its outbox to its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from typing import Protocol, cast
+
+from majula.errors import ConnectionLost, MajulaError, PermissionDenied, ProtocolError, Unavailable
+from majula.gateway.edge import EdgeContext
+from majula.gateway.session import Session
+from majula.wire.frames import PREFIX_BYTES, FrameReader, Span, decode_header, encode_frame
+from majula.wire.headers import PROTOCOL_VERSION, Error, Hello, Ping
+
+_log = logging.getLogger(__name__)
+
+# Before HELLO a stranger may not make us keep more than this for a frame that is not whole.
+_HELLO_BYTES = 16_384
+# What may be handed to the transport before it says stop. 1 MiB: several times what a Unix socket takes at once, so a reader
+# that keeps up never runs dry, and small against the 4 MiB of the outbox, where limits and order are kept.
+_WRITE_HIGH_BYTES = 1 << 20
+_WRITE_LOW_BYTES = 1 << 18
+# Frames taken from the outbox at once.
+_TAKE_BYTES = 1 << 19
+# Above this mean size frames are handed over one by one (writev); below, one copy into one buffer is cheaper.
+_JOIN_BYTES = 16_384
+_PING_S = 20.0
+_PINGS = 2
+
+_PEER = struct.Struct("3i")
+
+
+class ConnectionOwner(Protocol):
+    """The edge, as a connection sees it."""
+
+    context: EdgeContext
+
+    def opened(self, connection: NativeConnection) -> bool:
+        """False: this gateway has as many connections as it may."""
+
+    def closed(self, connection: NativeConnection) -> None: ...
+
+
+class NativeConnection(asyncio.Protocol):
+    """A protocol with its own buffers; also the `Connection` of its session.
+
+    Args:
+        owner: the edge.
+        is_local: on a Unix socket, where the peer's user is known.
+    """
+
+    def __init__(self, owner: ConnectionOwner, *, is_local: bool) -> None:
+        self._owner = owner
+        self._context = owner.context
+        self._switch = owner.context.switch
+        self._loop = owner.context.loop
+        self._is_local = is_local
+        self._reader = FrameReader(limit_bytes=_HELLO_BYTES)
+        self._session: Session | None = None
+        self._admission: asyncio.Task[None] | None = None
+        self._early: list[tuple[bytes, list[Span]]] = []
+        self._is_paused = False
+        self._is_over = False
+        self._last_ping = 0
+        self._unsent_bytes = 0
+        self.opened_at = self.heard_at = self.moved_at = self._loop.time()
+        self.received_bytes = 0
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES, low=_WRITE_LOW_BYTES)
+        connection = transport.get_extra_info("socket")
+        if not self._owner.opened(self):
+            self._refuse(Unavailable("this gateway has as many connections as it may", limit="connections"))
+        elif self._is_local:
+            # Another user of the machine needs a token; there are none yet.
+            _, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+            if uid not in (0, os.geteuid()):
+                self._refuse(PermissionDenied("this socket serves the user of the node only"))
+        else:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
+        now = self.heard_at = self._loop.time()
+        self.received_bytes += len(data)
+        try:
+            chunk, spans = self._reader.feed(data)
+            if self._session is not None:
+                if spans:
+                    self._switch.receive(self._session, chunk, spans, now)
+                    self._context.wake()
+            elif spans:
+                self._greet(chunk, spans)
+        except MajulaError as error:
+            self._fail(error)
+        except Exception:
+            # Our fault, but one client's trouble: the gateway and everybody else go on.
+            _log.exception("native.failed", extra={"client_id": self._session.client_id if self._session else ""})
+            self._fail(ProtocolError("this connection broke inside the gateway; its log says why"))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_over = True
+        self._owner.closed(self)
+        if self._admission is not None:
+            self._admission.cancel()
+        if self._session is not None:
+            self._switch.end(self._session, self._loop.time())
+            self._context.wake()
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+        self.moved_at = self._loop.time()
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self.flush()
+
+    # --- Connection
+
+    def flush(self) -> None:
+        session = self._session
+        if session is None or self._is_over:
+            return
+        outbox = session.outbox
+        now = self._loop.time()
+        transport = self._transport
+        while not self._is_paused:
+            frames = outbox.take(_TAKE_BYTES, now)
+            count = len(frames)
+            if count == 1:
+                transport.write(frames[0])
+            elif count == 0:
+                return
+            elif len(frames[0]) < _JOIN_BYTES:
+                transport.write(b"".join(frames))
+            else:
+                transport.writelines(frames)
+
+    def end(self, error: MajulaError | None) -> None:
+        if self._is_over:
+            return
+        self._is_paused = False  # the last frames go to the transport whatever waits there already; it is closed behind them
+        self.flush()
+        self._close()
+
+    # --- the edge's sweep
+
+    def look(self, now: float) -> None:
+        """Once a second or so: is this client alive, and does it read?"""
+        limits = self._context.settings.limits
+        if self._session is None:
+            if now - self.opened_at > limits.header_s and self._admission is None:
+                self._refuse(ProtocolError(f"no HELLO within {limits.header_s:g} s"))
+            return
+        if self._reader.held_bytes and now - self.heard_at > limits.body_s:
+            self._fail(ProtocolError(f"a frame made no progress for {limits.body_s:g} s"))
+            return
+        silent_s = now - self.heard_at
+        if silent_s < _PING_S:
+            self._last_ping = 0
+        elif silent_s >= _PING_S * (_PINGS + 1):
+            self._fail(ConnectionLost(f"{_PINGS} pings were not answered"))
+            return
+        elif silent_s >= _PING_S * (self._last_ping + 1) and not self._is_paused:
+            self._last_ping += 1
+            self._transport.write(encode_frame(Ping(self._last_ping)))
+        if self._is_paused:
+            unsent_bytes = self._transport.get_write_buffer_size()
+            if unsent_bytes != self._unsent_bytes:
+                self._unsent_bytes = unsent_bytes
+                self.moved_at = now
+            elif now - self.moved_at > limits.silent_s:
+                self._fail(ConnectionLost(f"the client took no byte for {limits.silent_s:g} s"))
+                # It does not read what is left either.
+                self._transport.abort()
+
+    def abort(self) -> None:
+        """Close now, whatever waits."""
+        self._is_over = True
+        self._transport.abort()
+
+    # --- inside
+
+    def _greet(self, chunk: bytes, spans: list[Span]) -> None:
+        """The first frames of a connection; all but HELLO wait until it is admitted."""
+        if self._admission is not None:
+            self._early.append((chunk, spans))  # what was read already; see pause_reading below
+            return
+        start, body, _ = spans[0]
+        hello = decode_header(chunk[start + PREFIX_BYTES : body])
+        if not isinstance(hello, Hello):
+            raise ProtocolError("the first frame of a connection is HELLO")
+        if hello.version < PROTOCOL_VERSION:
+            raise ProtocolError(f"this gateway speaks protocol version {PROTOCOL_VERSION}", version=PROTOCOL_VERSION)
+        if len(spans) > 1:
+            self._early.append((chunk, spans[1:]))
+        self._transport.pause_reading()
+        self._admission = self._context.spawn(self._admit(hello), name="native.admit")
+
+    async def _admit(self, hello: Hello) -> None:
+        try:
+            session = await self._context.admit(
+                self, surface="native", client_id=hello.client_id, secret=hello.secret, agent=hello.agent
+            )
+        except MajulaError as error:
+            self._refuse(error)
+            return
+        if self._is_over:
+            self._switch.end(session, self._loop.time())
+            return
+        self._session = session
+        self._reader.limit_bytes = self._switch.frame_limit_bytes
+        self._transport.write(self._switch.welcome(session))
+        now = self._loop.time()
+        early, self._early = self._early, []
+        for chunk, spans in early:
+            self._switch.receive(session, chunk, spans, now)
+        self._context.wake()
+        self._transport.resume_reading()
+
+    def _fail(self, error: MajulaError) -> None:
+        """This connection cannot go on."""
+        if self._session is None:
+            self._refuse(error)
+            return
+        self._switch.close(self._session, error, self._loop.time())
+        self._context.wake()
+
+    def _refuse(self, error: MajulaError) -> None:
+        """There is no session yet: say why, and close."""
+        if self._is_over:
+            return
+        self._transport.write(encode_frame(Error(0, error.code, error.message, error.detail, "HELLO")))
+        self._close()
+
+    def _close(self) -> None:
+        self._is_over = True
+        self._transport.close()
