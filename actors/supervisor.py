@@ -105,8 +105,9 @@ class SupervisorActor(MajulaActor):
 
     def on_deadline(self, deadline: float) -> None:
         # The loop may fire a clock tick early; the core must see its deadline as reached.
-        self._step(TimerFired() if self._has_begun else Begun(), max(deadline, self.loop.time()))
+        event: Event = TimerFired() if self._has_begun else Begun()
         self._has_begun = True
+        self._step(event, max(deadline, self.loop.time()))
 
     def on_message(self, message: Message, sender: Address) -> None:
         role, _incarnation = self._roles_by_address.get(sender, ("", 0))
@@ -177,6 +178,8 @@ class SupervisorActor(MajulaActor):
                         self._stopped.set()
                     case _:
                         assert_never(effect)
+        if not self._has_begun:
+            return  # the registry may come before our first turn, whose timer must stay
         deadline = self._core.next_deadline()
         self.arm(None if deadline == inf else deadline)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import signal
 import socket
 import stat
 import time
@@ -151,6 +152,10 @@ class Tree:
 
     def end(self) -> None:
         """Ends all that is left, and waits until every process of the tree is gone. Blocks; no asyncio loop may run."""
+        admin = self._system.admin
+        admin.send_signal(signal.SIGKILL)
+        # uvloop made its descriptor non-blocking when it watched it, and a wait on that does not wait.
+        admin.join(_GONE_S)
         self._system.kill()
         remove_actor_sockets(self._system.run_dir)
         if self._root_pidfd >= 0:
