@@ -15,8 +15,8 @@ Read in this order:
 All of it is `event, now -> effects`. `tests/simulation/tables.py` runs it with loss, delay, restarts and reconnect storms.
 """
 
-from majula.tables.effects import Changed, Effect, InForce, Send, Unconfirmed
+from majula.tables.effects import Changed, Effect, InForce, News, Send, Unconfirmed
 from majula.tables.exchange import TableExchange
 from majula.tables.gathering import Changes, Merge
 
-__all__ = ["Changed", "Changes", "Effect", "InForce", "Merge", "Send", "TableExchange", "Unconfirmed"]
+__all__ = ["Changed", "Changes", "Effect", "InForce", "Merge", "News", "Send", "TableExchange", "Unconfirmed"]

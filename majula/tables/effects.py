@@ -47,4 +47,7 @@ class Unconfirmed(Struct, frozen=True):
     reason: str
 
 
-Effect = Send | Changed | InForce | Unconfirmed
+News = Changed | InForce | Unconfirmed
+"""What concerns the actor itself."""
+
+Effect = Send | News

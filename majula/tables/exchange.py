@@ -15,12 +15,12 @@ the publisher's former life tell which; a mix of copies would bring back what wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
 
 from majula.messages.base import Address, Message, Role
 from majula.messages.tables import Ask, Confirmed, Delta, Snapshot
-from majula.tables.effects import Changed, Effect, Send
+from majula.tables.effects import Changed, Effect, News, Send
 from majula.tables.gathering import GATHER_S, Gathering, Merge
 from majula.tables.holder import TableHolder
 from majula.tables.publisher import LIMITS, Limits, TablePublisher
@@ -82,7 +82,7 @@ class TableExchange:
         self._held: dict[str, _Held] = {}
         self._gatherings: dict[str, tuple[Gathering, Role]] = {}
         self._regaining: dict[str, _Regaining] = {}
-        self._begin_at = now + BEGIN_S
+        self._begin_at, self._is_begun = now + BEGIN_S, False
         # Questions of actors that the registry has not named yet: it reaches each actor by a way of its own.
         self._early: dict[Address, dict[str, Ask]] = {}
 
@@ -150,8 +150,8 @@ class TableExchange:
             effects += self._here(role, address, now)
             for ask in self._early.pop(address, {}).values():
                 effects += self._asked(ask, address, now)
-            if role == self.role:
-                # The other roles of this registry are told within the same step; begin with the timer, after it.
+            if not self._is_begun:
+                # A registry is whole, and its other roles are told within the same step; begin with the timer, after it.
                 self._begin_at = min(self._begin_at, now)
         return effects
 
@@ -179,6 +179,17 @@ class TableExchange:
             effects += publisher.writable(address, now)
         return effects
 
+    def carry_out(self, effects: list[Effect], send: Callable[[Address, Message], bool], now: float) -> list[News]:
+        """Send what is to be sent, by `send` (False: refused), and return the rest, which is the actor's to act by."""
+        news: list[News] = []
+        for effect in effects:
+            if isinstance(effect, Send):
+                if not send(effect.to, effect.message):
+                    self.refused(effect, now)
+            else:
+                news.append(effect)
+        return news
+
     def next_deadline(self) -> float:
         """When `timer` has something to do; inf: never."""
         deadline = self._begin_at
@@ -196,7 +207,7 @@ class TableExchange:
         """The deadline came. Early or repeated calls do no harm."""
         effects: list[Effect] = []
         if now >= self._begin_at:
-            self._begin_at = inf
+            self._begin_at, self._is_begun = inf, True
             for gathering, _ in self._gatherings.values():
                 effects += gathering.begin(now)
             for regaining in self._regaining.values():

@@ -13,21 +13,25 @@ retained values. What must hold:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
+import msgspec
+
 from majula.messages.base import Message
 from majula.messages.topics import Retain, Retained
-from majula.tables.effects import Changed, Effect, InForce, Send, Unconfirmed
+from majula.tables.effects import Changed, Effect, InForce, Unconfirmed
 from majula.tables.exchange import TableExchange
 from majula.tables.publisher import Limits, TablePublisher
 from majula.topics.interest import INTEREST, SUBSCRIPTIONS, InterestMerge, Interests
-from majula.topics.retained import RETAINED, RetainedCopy, RetainedOrder, Retaining
+from majula.topics.retained import RETAINED, RetainedCopy, RetainedOrder, RetainedValue, Retaining
 from tests.simulation.network import Faults, Network, SimulationFailure
 
 TOPIC_MANAGER = "topic_manager"
 REGISTRY_S = 0.02
 """Longest time until an actor hears of a change of the registry."""
+NEVER = (0, 0)
 QUIET_S = 40.0
 """Longer than any retry: a probe or a question is repeated after 8 s at most."""
 
@@ -129,15 +133,12 @@ class _Actor:
             self.world.fail(f"the timer of {self.address} stands still at {after}")
 
     def carry_out(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Send(to=to, message=message):
-                    if not self.world.net.send(self.address, to, message):
-                        self.exchange.refused(effect, self.world.net.now)
-                case Changed():
-                    self.on_changed(effect)
-                case InForce() | Unconfirmed():
-                    self.on_token(effect)
+        net = self.world.net
+        for news in self.exchange.carry_out(effects, lambda to, message: net.send(self.address, to, message), net.now):
+            if isinstance(news, Changed):
+                self.on_changed(news)
+            else:
+                self.on_token(news)
         self.arm()
 
     def arm(self) -> None:
@@ -274,6 +275,7 @@ class _TopicManager(_Actor):
     def on_changed(self, effect: Changed) -> None:
         if effect.table == RETAINED:
             self.order.load(effect.entries)
+            self.world.check_regained(self, effect.entries)
             # After this step: the table opens in it.
             self.world.net.at(self.world.net.now, self._opened)
 
@@ -313,7 +315,7 @@ class World:
         self.registry: dict[str, tuple[str, int]] = {}
         self.registered_at: dict[str, float] = {}
         self.confirmed = 0
-        self.witnesses: dict[str, set[str]] = {}
+        self.witnesses: dict[str, tuple[tuple[int, int], set[str]]] = {}
         self._told: dict[str, float] = {}
         # So small that snapshots and deltas come in parts, windows close and tombstones are forgotten.
         pick = net.random.choice
@@ -411,10 +413,19 @@ class World:
                     self.fail(f"{other.address} has lost {key} of {gateway.address}, which was confirmed")
 
     def settled(self, topic: str) -> None:
-        """A retained value was acknowledged: these gateways have it, and while one of them lives it is not lost."""
-        self.witnesses[topic] = {
-            gateway.address for gateway in self.gateways() if gateway.copy.get(topic) is not None
-        } or self.witnesses.get(topic, set())
+        """A retained value was acknowledged: these gateways have it or a newer one, and while one of them lives it is not
+        lost."""
+        orders = {gateway.address: _order(gateway.exchange.held(RETAINED).get(topic)) for gateway in self.gateways()}
+        having = {address: order for address, order in orders.items() if order > NEVER}
+        if having:
+            self.witnesses[topic] = (min(having.values()), set(having))
+
+    def check_regained(self, manager: _TopicManager, copies: Mapping[str, bytes]) -> None:
+        """A topic manager goes on from these values: none is older than what a living gateway had when it was acknowledged."""
+        living = {gateway.address for gateway in self.gateways()}
+        for topic, (order, witnesses) in self.witnesses.items():
+            if witnesses & living and _order(copies.get(topic)) < order:
+                self.fail(f"{manager.address} goes on with {topic} at {_order(copies.get(topic))}, it was {order}")
 
     def check_bounds(self) -> None:
         for actor in self.actors.values():
@@ -441,8 +452,8 @@ class World:
             if len(gateway.retaining):
                 self.fail(f"{gateway.address}: {len(gateway.retaining)} retained publishes were never settled")
         living = {actor.address for actor in self.actors.values()}
-        for topic, witnesses in self.witnesses.items():
-            if witnesses & living and manager.retained.get(topic) is None:
+        for topic, (order, witnesses) in self.witnesses.items():
+            if witnesses & living and _order(manager.retained.get(topic)) < order:
                 self.fail(f"the retained value of {topic} is lost, though {sorted(witnesses & living)} had it")
         for actor in self.actors.values():
             if actor.exchange.next_deadline() < inf:
@@ -455,6 +466,14 @@ def _names(gateway: _Gateway, key: str, owner: str) -> bool:
         return True
     value = gateway.exchange.held(INTEREST).get(key)
     return value is not None and owner.encode() in value
+
+
+def _order(value: bytes | None) -> tuple[int, int]:
+    """The place of a retained value in the order of all."""
+    if value is None:
+        return NEVER
+    retained = msgspec.msgpack.decode(value, type=RetainedValue)
+    return retained.epoch, retained.sequence
 
 
 @dataclass
