@@ -92,6 +92,11 @@ class MajulaActor(Actor):  # type: ignore[misc]  # Thespian has no types
         return self._mailbox.address
 
     @property
+    def run_dir(self) -> str:
+        """The node's run directory, in which the sockets of all its actors are."""
+        return self._mailbox.endpoint.run_dir
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that everything here runs on."""
         return self._mailbox.loop
@@ -99,8 +104,8 @@ class MajulaActor(Actor):  # type: ignore[misc]  # Thespian has no types
     def send(self, target: Address, message: Message) -> bool:
         """Queue a message; never blocks. Order is kept per target.
 
-        False: it was not queued. A message that is not `droppable` then also comes back, through `on_undeliverable`. True promises
-        nothing beyond: a target that dies takes along what the kernel already had.
+        False: it was not queued. A message that is not `droppable` then also comes back, through `on_undeliverable`. True
+        promises nothing beyond: a target that dies takes along what the kernel already had.
         """
         mailbox = self._mailbox
         return mailbox.endpoint.send_message(target, mailbox.local_id, message)
