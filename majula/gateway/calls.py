@@ -21,6 +21,7 @@ import msgspec
 
 from majula.errors import (
     DeadlineExceeded,
+    Draining,
     InvalidRequest,
     MajulaError,
     NoProvider,
@@ -106,6 +107,7 @@ class Calls:
         node_info: Callable[[], dict[str, object]],
     ) -> None:
         self.node_id = node_id
+        self.is_draining = False
         self.services = Services(role)
         self._role = role
         self._limit = limits.pending_calls
@@ -136,6 +138,8 @@ class Calls:
         self._started += 1
         if header.node and header.node != self.node_id:
             raise NoSuchNode(f"no node {header.node!r} can be reached from here", node=header.node)
+        if self.is_draining:
+            raise Draining("this gateway is stopping; connect again and call again")
         if header.timeout_ms <= 0:
             raise DeadlineExceeded("the deadline of this call had passed when it was sent")
         if self._is_builtin(header):

@@ -65,7 +65,10 @@ class Slices(Protocol):
         """Set an entry of this gateway's slice, or with None remove it."""
 
     def confirm(self, table: str, token: int) -> None:
-        """Say `Requests.in_force(token)` when all that was put before is in force at every gateway, or `unconfirmed(token)`."""
+        """Call `Requests.in_force(token)` when all that was put before is in force at every gateway, or `unconfirmed(token)`."""
+
+    def session_ended(self, session: Session) -> None:
+        """A session that had claimed its id is over."""
 
 
 class Requests:

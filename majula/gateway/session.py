@@ -45,6 +45,7 @@ class Session:
 
     Args:
         number: of this session in this gateway's life; never used again.
+        name: of this session, never used before in this node; empty where it claimed no id.
         client_id: its name on this node.
         secret: takes the id over after a lost connection; empty where the session claimed no id.
         surface: `native`, `websocket`, `seed` (a WebSocket without subprotocol), `http`, `sse`.
@@ -62,6 +63,7 @@ class Session:
         "is_claimed",
         "is_dirty",
         "is_open",
+        "name",
         "number",
         "outbox",
         "received_frames",
@@ -74,6 +76,7 @@ class Session:
         self,
         *,
         number: int,
+        name: str = "",
         client_id: str,
         secret: str,
         surface: str,
@@ -84,6 +87,7 @@ class Session:
         now: float,
     ) -> None:
         self.number = number
+        self.name = name
         self.client_id = client_id
         self.secret = secret
         self.surface = surface

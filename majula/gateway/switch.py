@@ -110,6 +110,7 @@ class Switch:
         self.routes = Routes(role)
         self._body_limit_bytes = MESSAGE_PREFIX_BYTES + settings.limits.message_bytes
         self._clients: dict[str, Session] = {}  # claimed ids only
+        self._slices = slices
         self._out = Outlets(cuts_slow=settings.limits.slow_policy == "disconnect")
         self._queue_groups: QueueGroups[Session] = QueueGroups(role)
         self._ended: list[Session] = []
@@ -144,6 +145,7 @@ class Switch:
         surface: str,
         agent: str = "",
         is_claimed: bool,
+        name: str = "",
         now: float,
     ) -> Session:
         """A new session. The router (or the clients table) has agreed already where the id is claimed.
@@ -161,6 +163,7 @@ class Switch:
         self._last_number += 1
         session = Session(
             number=self._last_number,
+            name=name,
             client_id=client_id,
             secret=secret,
             surface=surface,
@@ -208,8 +211,9 @@ class Switch:
             return
         session.is_open = False
         del self.sessions[session.number]
-        if self._clients.get(session.client_id) is session:
+        if session.is_claimed:
             del self._clients[session.client_id]
+            self._slices.session_ended(session)
         self.requests.end(session, now)
         self.calls.end(session, now)
 
@@ -334,6 +338,14 @@ class Switch:
             peer.is_dirty = False
         return dirty, peers, ended
 
+    def has_waiting(self) -> bool:
+        """Whether `take_dirty` would give anything."""
+        return bool(self._out.dirty or self._out.dirty_peers or self._out.overrun or self._ended)
+
+    def is_idle(self) -> bool:
+        """Nothing is in flight: no call waits for its answer, no frame for its client. What a drain waits for."""
+        return not self.calls.under_way() and not self.has_waiting() and not any(len(s.outbox) for s in self.sessions.values())
+
     def next_deadline(self) -> float:
         """When `tick` has something to do; inf: never."""
         return self.calls.next_deadline()
@@ -344,7 +356,7 @@ class Switch:
 
     def drain(self, now: float, *, after_ms: int = 0) -> None:
         """Take no new clients, and tell those who are here to connect again."""
-        self.is_draining = True
+        self.is_draining = self.calls.is_draining = True
         frame = encode_frame(Reconnect(after_ms, "this gateway is stopping"))
         for session in self.sessions.values():
             self._out.answer(session, frame, now)
