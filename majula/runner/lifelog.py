@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import time
+import traceback
 from collections.abc import Callable
 from typing import Literal
+
+from setproctitle import getproctitle
 
 Level = Literal["debug", "info", "warning", "error"]
 _RANK: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
@@ -67,6 +71,8 @@ class LifeLog:
         if self.dropped:
             fields["lines_dropped"] = self.dropped
         line = self._line(event, level, {"role": role, "pid": pid, "reason": reason[:2_000]}, fields)
+        if len(line) >= _LONGEST_BYTES:
+            line = self._line(event, level, {"role": role, "pid": pid, "reason": reason[:200]}, {"is_cut": True})
         if self._put(line):
             self.dropped = 0
         else:
@@ -85,13 +91,48 @@ class LifeLog:
         return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text).encode("utf-8", "replace")
 
     def _put(self, line: bytes) -> bool:
-        if len(line) >= _LONGEST_BYTES:
-            line = line[: _LONGEST_BYTES - 1] if not self._is_json else b""
         try:
             ready = self._poll.poll(0)
             # POLLOUT alone: a closed pipe answers with POLLERR, and writing to it would raise.
-            if not line or not ready or ready[0][1] != select.POLLOUT:
+            if not ready or ready[0][1] != select.POLLOUT:
                 return False
             return os.write(self._descriptor, line + b"\n") > 0
         except OSError:
             return False
+
+
+class LogBridge(logging.Handler):
+    """Python's own log records as lines of the life log. Installed before the first fork, so every process of the node has it.
+
+    The role is read from the process's title, `majula NODE ROLE`, which an actor's process sets when it learns its role.
+    """
+
+    def __init__(self, log: LifeLog, node: str) -> None:
+        super().__init__()
+        self._log, self._node = log, node
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            fields: dict[str, object] = {"logger": record.name}
+            if record.exc_info and record.exc_info[0] is not None:
+                # Its end, because there the exception stands; what is longer than a line of the log would be lost as a whole.
+                fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-1_500:]
+            level: Level = "error" if record.levelno >= logging.ERROR else "warning"
+            if record.levelno < logging.WARNING:
+                level = "info" if record.levelno >= logging.INFO else "debug"
+            reason = record.getMessage()[:1_500]
+            self._log.write(f"log.{level}", level, role=self._role(), pid=os.getpid(), reason=reason, **fields)
+        except Exception:
+            self.handleError(record)
+
+    def _role(self) -> str:
+        prefix = f"majula {self._node} "
+        title = getproctitle()
+        return title.removeprefix(prefix) if title.startswith(prefix) else "runner"
+
+    @classmethod
+    def install(cls, log: LifeLog, node: str, level: Level) -> None:
+        """Sends every record of this level and above there."""
+        root = logging.getLogger()
+        root.handlers[:] = [cls(log, node)]
+        root.setLevel(level.upper())

@@ -25,7 +25,7 @@ from majula.messages.supervision import ChildStatus, Death, Report, RoleEntry, S
 from majula.runner.control import ControlSocket
 from majula.runner.exits import BAD_CONFIG, CRASHED, OK, NodeExit
 from majula.runner.handout import Handout
-from majula.runner.lifelog import LEVELS, LifeLog
+from majula.runner.lifelog import LEVELS, LifeLog, LogBridge
 from majula.runner.listeners import Listeners
 from majula.runner.lock import DirectoryLock
 from majula.runner.plan import ROOT, Plan
@@ -80,6 +80,7 @@ class Node:
         try:
             listeners = Listeners(self._plan.listeners)
             try:
+                LogBridge.install(self._log, self._config.node_id, self._config.log.level)
                 self._warn()
                 self._preload()
                 adopt_orphans()

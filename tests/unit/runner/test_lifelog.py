@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from majula.runner.lifelog import LifeLog
+from majula.runner.lifelog import LifeLog, LogBridge
 
 F_SETPIPE_SZ = 1031
 
@@ -71,3 +72,38 @@ def test_closed_pipe_is_no_error() -> None:
     writer.write("child.died", "error", role="router", pid=7)
     os.close(writing)
     assert writer.dropped == 1
+
+
+def bridged(pipe: tuple[int, int], message: str, **fields: Any) -> dict[str, Any]:
+    logger = logging.Logger("majula.test")  # without a parent: pytest's own handlers stay out
+    logger.addHandler(LogBridge(log(pipe[1]), "n1"))
+    logger.warning(message, **fields)
+    found: dict[str, Any] = json.loads(os.read(pipe[0], 4_096))
+    return found
+
+
+def test_record_of_python_logging_becomes_a_line(pipe: tuple[int, int]) -> None:
+    line = bridged(pipe, "peer is slow")
+    assert (line["event"], line["level"], line["reason"], line["logger"]) == (
+        "log.warning",
+        "warning",
+        "peer is slow",
+        "majula.test",
+    )
+
+
+def test_exception_of_a_record_is_in_its_line(pipe: tuple[int, int]) -> None:
+    try:
+        raise ValueError("bad topic")
+    except ValueError:
+        assert "ValueError: bad topic" in bridged(pipe, "ends", exc_info=True)["traceback"]
+
+
+def test_message_that_is_too_long_is_cut_and_not_lost(pipe: tuple[int, int]) -> None:
+    assert bridged(pipe, "x" * 100_000)["reason"] == "x" * 1_500
+
+
+def test_line_that_is_too_long_for_the_pipe_loses_its_details_only(pipe: tuple[int, int]) -> None:
+    log(pipe[1]).write("child.died", "error", role="router", pid=7, reason="é" * 2_000, note="x" * 5_000)
+    line = json.loads(os.read(pipe[0], 4_096))
+    assert (line["event"], line["is_cut"]) == ("child.died", True)
