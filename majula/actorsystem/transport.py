@@ -259,7 +259,7 @@ class UnixTransport:
                 envelope = self._inbox.popleft()
                 if self._handler is None:
                     self._result = envelope
-                    self.loop.stop()
+                    self._stop_loop()
                     return
                 try:
                     go_on = self._handler(envelope)
@@ -268,13 +268,17 @@ class UnixTransport:
                     return
                 if not go_on:
                     self._result = Thespian__Run_HandlerResult(go_on)
-                    self.loop.stop()
+                    self._stop_loop()
         finally:
             self._pumping = False
 
     def _fail(self, error: BaseException) -> None:
         self._error = self._error or error
-        self.loop.stop()
+        self._stop_loop()
+
+    def _stop_loop(self) -> None:
+        if self._running:  # else the stop would be remembered, and end the next run at once
+            self.loop.stop()
 
     # --- running
 
@@ -287,9 +291,8 @@ class UnixTransport:
         limit_s = None if maximumDuration is None else max(0.0, maximumDuration.total_seconds())
         if incomingHandler is TransmitOnly or isinstance(incomingHandler, TransmitOnly):
             return self._run_until_settled(limit_s)
-        self._result, self._handler = None, incomingHandler
-        if not self._aborted:
-            self._pump()
+        self._result, self._handler, self._aborted = None, incomingHandler, False
+        self._pump()
         if self._result is None and not self._aborted and self._error is None:
             self._run_loop(limit_s)
         if self._error is not None:
@@ -306,8 +309,9 @@ class UnixTransport:
         return Thespian__Run_Expired()
 
     def _run_until_settled(self, limit_s: float | None) -> int:
+        # An abort does not end this: it comes from a failed send, whose dead letter must still get out.
         self._handler = _until_settled
-        if self._unsettled and not self._aborted:
+        if self._unsettled:
             self._run_loop(limit_s)
         if self._error is not None:
             error, self._error = self._error, None
@@ -326,12 +330,14 @@ class UnixTransport:
                 timer.cancel()
 
     def abort_run(self, drain: bool = False) -> None:
+        if self._handler is _until_settled:
+            return
         self._aborted = True
         self._drain_on_abort = self._drain_on_abort or drain
         if self._is_foreign_thread():
-            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.loop.call_soon_threadsafe(self._stop_loop)
         else:
-            self.loop.stop()
+            self._stop_loop()
 
     def interrupt_wait(self, signal_shutdown: bool = False, check_children: bool = False) -> None:
         """From a signal's handler: end the actor. (Children are watched by descriptors, not by SIGCHLD.)"""

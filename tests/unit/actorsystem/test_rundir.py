@@ -1,0 +1,75 @@
+"""The run directory: ours alone, or refused."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from majula.actorsystem.rundir import RunDirError, prepare, remove_actor_sockets, socket_path
+
+
+@pytest.fixture
+def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pytest's own paths are longer than a socket's may be: work relative to them, through a link-free short path."""
+    folder = Path("/tmp") / f"rd{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    monkeypatch.chdir(tmp_path)
+    yield folder
+    for found in sorted(folder.rglob("*"), reverse=True):
+        found.rmdir() if found.is_dir() and not found.is_symlink() else found.unlink()
+    folder.rmdir()
+
+
+def test_a_missing_directory_is_made_with_its_parents_for_its_owner_alone(short: Path) -> None:
+    made = prepare(short / "majula" / "n1")
+    assert [oct(p.stat().st_mode & 0o777) for p in (made, made.parent)] == ["0o700", "0o700"]
+
+
+def test_an_own_private_directory_is_accepted(short: Path) -> None:
+    assert prepare(short) == short
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701, 0o777])
+def test_a_directory_that_others_can_enter_is_refused_with_its_mode(short: Path, mode: int) -> None:
+    (short / "open").mkdir()
+    (short / "open").chmod(mode)
+    with pytest.raises(RunDirError, match=f"{mode:04o}.*chmod 700"):
+        prepare(short / "open")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_another_user_is_refused_with_the_user(short: Path) -> None:
+    (short / "theirs").mkdir(mode=0o700)
+    os.chown(short / "theirs", 12345, 12345)
+    with pytest.raises(RunDirError, match="belongs to user 12345"):
+        prepare(short / "theirs")
+
+
+def test_a_link_to_a_directory_is_refused(short: Path) -> None:
+    (short / "real").mkdir(mode=0o700)
+    (short / "link").symlink_to(short / "real")
+    with pytest.raises(RunDirError, match="not a directory"):
+        prepare(short / "link")
+
+
+def test_a_path_in_which_sockets_would_not_fit_is_refused_at_the_start(short: Path) -> None:
+    with pytest.raises(RunDirError, match="limit is 100"):
+        prepare(short / ("n" * 80))
+
+
+def test_a_socket_path_over_100_bytes_is_refused() -> None:
+    assert len(socket_path("/r", "a" * 97)) == 100
+    with pytest.raises(RunDirError, match="longer than 100"):
+        socket_path("/r", "a" * 98)
+
+
+def test_only_sockets_of_actors_are_removed(short: Path) -> None:
+    for name in ("admin", "a1.2", "e2a1", "x5.1", "native-1.sock"):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(short / name))
+    (short / "alpha").write_text("a file")
+    assert remove_actor_sockets(short) == 4
+    assert sorted(p.name for p in short.iterdir()) == ["alpha", "native-1.sock"]
