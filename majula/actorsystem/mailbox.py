@@ -80,7 +80,8 @@ class ActorMailbox:
         self._roles_version = -1
         self._held: deque[tuple[Message | bytes, Address]] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # uvloop gives a plain handle, without `when`, for a time that has passed
         self._deadline: float | None = None
         self._received = 0
         self._undelivered = 0
@@ -254,9 +255,10 @@ class ActorMailbox:
         if deadline is None:
             return  # a timer that fires for nothing costs less than cancelling one a frame
         if timer is not None:
-            if timer.when() <= deadline:
+            if self._timer_at <= deadline:
                 return  # it is merely too early: it looks at the deadline again when it fires
             timer.cancel()
+        self._timer_at = deadline
         self._timer = self.loop.call_at(deadline, self._fire)
 
     def _fire(self) -> None:
@@ -266,6 +268,7 @@ class ActorMailbox:
             return
         # The loop may fire a clock tick early; what is left then is below its resolution.
         if deadline - self.loop.time() > 0.001:
+            self._timer_at = deadline
             self._timer = self.loop.call_at(deadline, self._fire)
             return
         self._deadline = None
