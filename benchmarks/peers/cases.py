@@ -14,6 +14,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         kind: `topic` (one publisher, many subscribers) or `rpc` (one caller, one echo).
         size_bytes: of each payload.
         subscribers: connections, spread over `processes` processes.
+        topics: how many; each subscriber wants them all, and consecutive messages go to different ones.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     subscribers: int = 0
     processes: int = 0
+    topics: int = 1
 
     @property
     def window(self) -> int:
@@ -44,6 +46,8 @@ CASES: dict[str, Case] = {
         Case(name="topic64k", title="topic 64 KiB", kind="topic", size_bytes=65536, subscribers=1, processes=1),
         Case(name="fan10", title="fan-out 10, 128 B", kind="topic", size_bytes=128, subscribers=10, processes=2),
         Case(name="fan100", title="fan-out 100, 128 B", kind="topic", size_bytes=128, subscribers=100, processes=4),
+        # Systems that gather messages of one topic into one frame cannot gather here.
+        Case(name="topics16", title="16 topics, 128 B", kind="topic", size_bytes=128, subscribers=1, processes=1, topics=16),
         Case(name="rpc", title="RPC 128 B", kind="rpc", size_bytes=128),
     )
 }

@@ -42,3 +42,9 @@ class PeersRun(msgspec.Struct, kw_only=True):
     seconds: float
     cases: list[CaseRecord] = []
     servers: list[ServerRecord] = []
+
+
+def last_line(reason: str) -> str:
+    """A reason may carry a whole traceback, whose end says it; the record has all of it."""
+    lines = reason.splitlines()
+    return lines[0] if len(lines) < 2 else f"{lines[0][:100]} ... {lines[-1]}"

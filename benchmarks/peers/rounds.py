@@ -12,7 +12,7 @@ import msgspec
 from benchmarks import machine
 from benchmarks.peers.cases import CASES, Case
 from benchmarks.peers.counters import Counters
-from benchmarks.peers.records import CaseRecord, Outcome, PeersRun, ServerRecord
+from benchmarks.peers.records import CaseRecord, Outcome, PeersRun, ServerRecord, last_line
 from benchmarks.peers.task import Answer, Failed, Ready, Task, TopicFigures
 from benchmarks.peers.variants import Server, Variant
 from benchmarks.scope import Scope, StartFailed, Worker, python
@@ -48,7 +48,7 @@ def run_rounds(
                 _run_variant(run, number, variant, wanted, patience_s=patience_s, pinned_cores=pinned_cores, say=say)
             except StartFailed as failure:
                 run.servers.append(ServerRecord(variant=variant.name, round=number, failure=str(failure)))
-                say(f"{number + 1}/{run.rounds}  {variant.name:18} did not start: {failure}")
+                say(f"{number + 1}/{run.rounds}  {variant.name:18} did not start: {last_line(str(failure))}")
 
 
 def _run_variant(
@@ -146,7 +146,7 @@ def _expect_ready(worker: Worker) -> None:
 def in_words(outcome: Outcome) -> str:
     """One line for the person who watches the run."""
     if isinstance(outcome, Failed):
-        return f"VOID: {outcome.reason}"
+        return f"VOID: {last_line(outcome.reason)}"
     cpu = " + ".join(f"{us:.1f}" for us in outcome.cpu_us.values())
     tail = f"CPU {cpu} us, others {outcome.others_cores:.2f} cores"
     if isinstance(outcome, TopicFigures):

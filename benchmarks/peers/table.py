@@ -9,7 +9,7 @@ import msgspec
 
 from benchmarks import targets
 from benchmarks.peers.cases import CASES, IN_FLIGHT
-from benchmarks.peers.records import CaseRecord, PeersRun
+from benchmarks.peers.records import CaseRecord, PeersRun, last_line
 from benchmarks.peers.task import Failed
 from benchmarks.peers.variants import BASE, VARIANTS
 from benchmarks.report import number, table
@@ -170,7 +170,7 @@ def _targets(run: PeersRun) -> str:
 def _void(run: PeersRun) -> str:
     """Void cases and servers that did not start are part of the result."""
     lines = [
-        f"  {record.variant}, {record.case}, round {record.round + 1}: {record.outcome.reason}"
+        f"  {record.variant}, {record.case}, round {record.round + 1}: {last_line(record.outcome.reason)}"
         for record in run.cases
         if isinstance(record.outcome, Failed)
     ]

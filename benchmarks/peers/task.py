@@ -19,7 +19,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         address: where the server is, in that system's own words.
         encoding: for systems that speak several; empty: the system's own choice.
         loop: event loop of the child; a system's own clients usually run on the stock one.
-        topic: topic, or name of the service.
+        topic: topic, or name of the service; several topics begin with it.
         counters: path of the shared counters.
         first, count: which of the case's subscribers this child is.
         server_pids, partner_pids: whose CPU time is measured as the server's, and as the other side's.
@@ -38,6 +38,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
     server_pids: list[int] = []
     partner_pids: list[int] = []
+
+    @property
+    def topics(self) -> list[str]:
+        """All topics of the case; names of one length."""
+        count = self.the_case().topics
+        return [self.topic] if count == 1 else [f"{self.topic}.{number:04}" for number in range(count)]
 
     def the_case(self) -> Case:
         assert self.case is not None, f"the role {self.role} needs a case"

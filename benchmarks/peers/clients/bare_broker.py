@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import cycle, islice
 from typing import cast
 
 from benchmarks.peers.clients.contract import Client
@@ -67,7 +68,8 @@ def _publish_head(topic: bytes) -> bytes:
 class Connection(Client):
     async def connect(self) -> None:
         self._topic = self.task.topic.encode()
-        self._payload_at = 4 + len(_publish_head(self._topic))
+        self._heads = cycle([_publish_head(topic.encode()) for topic in self.task.topics])
+        self._payload_at = 4 + len(next(self._heads))
         self._on_payload: OnFrame = _ignore
         loop = asyncio.get_running_loop()
         _, self._wire = await loop.create_unix_connection(
@@ -86,14 +88,13 @@ class Connection(Client):
             received(len(data[begin + offset : end]))
 
         self._on_payload = on_payload
-        self._wire.send(_frame(b"S" + self._topic))
+        for topic in self.task.topics:
+            self._wire.send(_frame(b"S" + topic.encode()))
 
     async def publish(self, payload: bytes, count: int) -> None:
-        head = _publish_head(self._topic)
-        head = (len(head) + len(payload)).to_bytes(4, "little") + head
-        send = self._wire.send
-        for _ in range(count):
-            send(head + payload)
+        send, length = self._wire.send, (self._payload_at - 4 + len(payload)).to_bytes(4, "little")
+        for head in islice(self._heads, count):
+            send(length + head + payload)
 
     async def serve(self) -> None:
         offset, head = self._payload_at, _publish_head(_REPLIES)

@@ -6,6 +6,7 @@ import abc
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import cycle
 
 from benchmarks.peers.task import Task
 
@@ -18,6 +19,7 @@ class Client(abc.ABC):
 
     def __init__(self, task: Task) -> None:
         self.task = task
+        self.topics = cycle(task.topics) if task.case is not None else cycle([task.topic])
 
     @abc.abstractmethod
     async def connect(self) -> None:
@@ -25,11 +27,11 @@ class Client(abc.ABC):
 
     @abc.abstractmethod
     async def subscribe(self, received: Callable[[int], None]) -> None:
-        """Subscribe to `task.topic`; `received` is told the length of each payload, by then a bytes object of its own."""
+        """Subscribe to each of `task.topics`; `received` is told the length of each payload, by then an object of its own."""
 
     @abc.abstractmethod
     async def publish(self, payload: bytes, count: int) -> None:
-        """Publish `payload` `count` times, as that many messages. May wait for room, need not wait for anything else."""
+        """Publish `payload` `count` times, as that many messages, each to the next of `self.topics`. May wait for room."""
 
     async def flush(self) -> None:  # noqa: B027 - most systems write out by themselves
         """Write out what is still held back on this side."""

@@ -6,6 +6,7 @@ Where the encoding is JSON, payloads are texts of the same length: JSON has no b
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 import majula
 from benchmarks.peers.clients.contract import Client
@@ -14,19 +15,19 @@ from majula.errors import Overloaded
 
 class Connection(Client):
     async def connect(self) -> None:
-        encoding = "json" if self.task.encoding == "json" else "msgpack"
-        self._client = await majula.connect(self.task.address, encoding=encoding)
+        self._client = await majula.connect(self.task.address, encoding="json" if self.task.encoding == "json" else "msgpack")
         self._prepared: tuple[bytes, bytes | str] = (b"", b"")
 
     async def subscribe(self, received: Callable[[int], None]) -> None:
         def on_message(message: majula.Message) -> None:
             received(len(message.payload))
 
-        await self._client.subscribe(self.task.topic, callback=on_message)
+        for topic in self.task.topics:
+            await self._client.subscribe(topic, callback=on_message)
 
     async def publish(self, payload: bytes, count: int) -> None:
-        publish, topic, value = self._client.publish_nowait, self.task.topic, self._value(payload)
-        for _ in range(count):
+        publish, value = self._client.publish_nowait, self._value(payload)
+        for topic in islice(self.topics, count):
             try:
                 publish(topic, value)
             except Overloaded:  # the client's buffer is full: wait for room this once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 import nats
 from nats.aio.client import Client as NatsClient
@@ -21,12 +22,13 @@ class Connection(Client):
         async def on_message(message: Msg) -> None:
             received(len(message.data))
 
-        await self._nats.subscribe(self.task.topic, cb=on_message, pending_bytes_limit=256 << 20)
+        for topic in self.task.topics:
+            await self._nats.subscribe(topic, cb=on_message, pending_bytes_limit=256 << 20)
         await self._nats.flush()
 
     async def publish(self, payload: bytes, count: int) -> None:
-        send, topic = self._nats.publish, self.task.topic
-        for _ in range(count):
+        send = self._nats.publish
+        for topic in islice(self.topics, count):
             await send(topic, payload)
 
     async def flush(self) -> None:

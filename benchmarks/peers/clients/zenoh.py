@@ -11,6 +11,7 @@ import json
 import queue
 import time
 from collections.abc import Callable
+from itertools import cycle, islice
 from typing import Any
 
 import zenoh
@@ -36,19 +37,19 @@ class Connection(Client):
         self._session = _open("client", connect=self.task.address)
         self._kept: list[Any] = []
         if self.task.role == "publish":
-            self._publisher = self._session.declare_publisher(self.task.topic, congestion_control=zenoh.CongestionControl.BLOCK)
+            declare = self._session.declare_publisher
+            self._kept = [declare(topic, congestion_control=zenoh.CongestionControl.BLOCK) for topic in self.task.topics]
+            self._puts = cycle([publisher.put for publisher in self._kept])
         elif self.task.role == "call":
             self._querier = self._session.declare_querier(self.task.topic)
             self._wait_for_the_echo()
 
     async def subscribe(self, received: Callable[[int], None]) -> None:
-        self._kept.append(
-            self._session.declare_subscriber(self.task.topic, lambda sample: received(len(sample.payload.to_bytes())))
-        )
+        for topic in self.task.topics:
+            self._kept.append(self._session.declare_subscriber(topic, lambda sample: received(len(sample.payload.to_bytes()))))
 
     async def publish(self, payload: bytes, count: int) -> None:
-        put = self._publisher.put
-        for _ in range(count):
+        for put in islice(self._puts, count):
             put(payload)
 
     async def serve(self) -> None:
