@@ -25,7 +25,7 @@ _CONFIG = """\
 node_id: demo
 data_dir: {folder}/data
 run_dir: {folder}/run
-log: {{level: warning, format: console}}
+log: {{level: error, format: console}}
 majula_servers:
   - port: {port}
 """
@@ -117,6 +117,8 @@ async def _show_calls(weather: majula.Client, reader: majula.Client, echo: Echo)
 
     async def convert(celsius: float) -> dict[str, float]:
         """Fahrenheit of Celsius."""
+        if celsius < -273.15:
+            raise ValueError(f"{celsius} is below absolute zero")
         return {"fahrenheit": celsius * 9 / 5 + 32}
 
     await weather.register("convert", convert)
@@ -126,11 +128,11 @@ async def _show_calls(weather: majula.Client, reader: majula.Client, echo: Echo)
     for number in range(calls):
         await reader.call("convert", {"celsius": number})
     each_us = (time.perf_counter() - started) / (calls + 1) * 1e6
-    echo(f"  {calls} more, one after the other: {each_us:.0f} us each, through the node, in processes of their own")
+    echo(f"  {calls} more, one after the other: {each_us:.0f} us each")
     try:
-        await reader.call("convert", {"celsius": "warm"})
+        await reader.call("convert", {"celsius": -300})
     except RemoteError as error:
-        echo(f"  convert(celsius='warm') -> {error.type}: {error.message}")
+        echo(f"  convert(celsius=-300) -> {error.type}: {error.message}")
 
 
 if __name__ == "__main__":

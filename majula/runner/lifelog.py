@@ -110,8 +110,11 @@ class LogBridge(logging.Handler):
     def __init__(self, log: LifeLog, node: str) -> None:
         super().__init__()
         self._log, self._node = log, node
+        self._runner_pid = os.getpid()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "root" and record.levelno < logging.WARNING:
+            return  # Thespian's greetings; nobody else logs without a name
         try:
             fields: dict[str, object] = {"logger": record.name}
             if record.exc_info and record.exc_info[0] is not None:
@@ -126,9 +129,11 @@ class LogBridge(logging.Handler):
             self.handleError(record)
 
     def _role(self) -> str:
-        prefix = f"majula {self._node} "
-        title = getproctitle()
-        return title.removeprefix(prefix) if title.startswith(prefix) else "runner"
+        if os.getpid() == self._runner_pid:
+            return "runner"
+        title = getproctitle().removeprefix("majula ")
+        # Thespian's own processes have no role: `admin /run/dir`, `logger ...`
+        return title.removeprefix(f"{self._node} ") if title.startswith(f"{self._node} ") else title.partition(" ")[0]
 
     @classmethod
     def install(cls, log: LifeLog, node: str, level: Level) -> None:
