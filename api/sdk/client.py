@@ -9,7 +9,7 @@ from itertools import repeat
 from math import inf
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypeVar, assert_never, cast, overload
+from typing import Any, Literal, TypeVar, assert_never, cast, overload
 
 import msgspec
 
@@ -50,8 +50,7 @@ CLOSE_S = 2.0
 
 BUFFER_BYTES = 8 << 20
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 StateCallback = Callable[[State], object]
 
 
@@ -360,18 +359,18 @@ class Client:
         return call
 
     @overload
-    def rpc(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+    def rpc(self, function: F, /) -> F: ...
 
     @overload
-    def rpc(self, *, name: str = "", note: str = "", idempotent: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    def rpc(self, /, *, name: str = "", note: str = "", idempotent: bool = False) -> Callable[[F], F]: ...
 
-    def rpc(self, function: Callable[..., Any] | None = None, /, *, name: str = "", note: str = "", idempotent: bool = False) -> Any:
+    def rpc(self, function: F | None = None, /, *, name: str = "", note: str = "", idempotent: bool = False) -> Any:
         """Decorator: offer a function, plain or async. Its signature becomes the metadata that `services` lists.
 
         It is in force when the gateway has read it: `await client.flush()`, or use `register`, which also tells a refusal.
         """
 
-        def offer(callable_: Callable[P, R]) -> Callable[P, R]:
+        def offer(callable_: F) -> F:
             described = describe(callable_, name=name, note=note, idempotent=idempotent)
             self._step(session.Want(self._offer(described), None, inf, again=True))
             return callable_
@@ -486,7 +485,7 @@ class Client:
                 connection = await open_native(address, self)
         except (OSError, MajulaError) as error:
             self._dialling = None
-            self._step(session.Lost(f"{address.text}: {error}"))
+            self._step(session.Lost(f"{address.text}: {error}", error if isinstance(error, MajulaError) else None))
             return
         self._dialling = None
         self._connection = connection

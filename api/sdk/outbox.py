@@ -158,7 +158,9 @@ class Outbox:
             self._key = key
             self._head = head
             self._plain_topic = topic if encoding == 0 and not retain and not headers else None
-            self._granted_bytes = self._room_bytes = max(size, min(RUN_BYTES, self._limit_bytes - self._ready_bytes))
+            self._granted_bytes = self._room_bytes = max(
+                size, min(RUN_BYTES, 4 + self.message_bytes, self._limit_bytes - self._ready_bytes)
+            )
         self._room_bytes -= size
         self._append(data)
         if not self._woken:

@@ -87,9 +87,10 @@ class Opened(Struct, frozen=True):
 
 
 class Lost(Struct, frozen=True):
-    """Event: the connection ended, or could not be made."""
+    """Event: the connection ended, or could not be made. `error`: what the gateway said to that, where it did."""
 
     reason: str
+    error: MajulaError | None = None
 
 
 class Received(Struct, frozen=True):
@@ -302,6 +303,8 @@ class SessionCore:
             case Opened():
                 return self._greet(now) if self.phase is Phase.DIALLING else []
             case Lost():
+                if self.phase is Phase.DIALLING and isinstance(event.error, CallerError):
+                    return self._give_up(event.error, now)
                 return self._lost(self._story(event.reason), now)
             case Received():
                 return self._received(event.header, event.body, now)

@@ -1,4 +1,4 @@
-"""A gateway for the client's tests: it keeps the protocol on a Unix socket, in the test's own loop, and misbehaves when told to."""
+"""A gateway for the client's tests: it keeps the protocol on a Unix socket, in the test's own loop, and misbehaves on demand."""
 
 from __future__ import annotations
 

@@ -1,0 +1,339 @@
+"""Frames as JSON packages and back, for a client that speaks `majula.v1.json`. Pure.
+
+Inside the client there are only frames; this is the mirror of what the gateway does at its edge. Request numbers stand in `id`,
+call numbers in `invokeid`. Bytes have no form in JSON: they travel as `{"base64": "..."}` and come back as bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from majula.errors import MajulaError, NotBuilt, ProtocolError
+from majula.wire import headers
+from majula.wire.frames import Span, decode_header, encode_frame, encode_run, split_run
+from majula.wire.headers import JSON, RAW, RETAIN, RETAINED, Encoding, Fault, Header
+from majula.wire.values import to_json
+
+_EMPTY = msgspec.Raw(b"")
+_BASE64 = b'{"base64":"'
+_HELLO = "hello"
+_PING = "ping:"
+_MAX_BATCH = 1_024
+BATCH_BYTES = 1 << 20
+
+
+class _Welcomed(msgspec.Struct):
+    """`result` of the answer to REGISTER_CLIENT."""
+
+    client_id: str = ""
+    secret: str = ""
+    node_id: str = ""
+
+
+class _Failure(msgspec.Struct):
+    """`error` of an RPC_RESULT with `ok: false`."""
+
+    code: str = "remote_error"
+    message: str = ""
+    type: str = ""
+    retry_after_s: float = 0.0
+
+
+class _Package(msgspec.Struct):
+    """A package from the gateway; what is moved on stays text."""
+
+    method: str
+    topic: str = ""
+    fun: str = ""
+    args: msgspec.Raw = _EMPTY
+    invokeid: int = 0
+    result: msgspec.Raw = _EMPTY
+    id: int | str = 0
+    ok: bool = True
+    error: msgspec.Raw = _EMPTY
+    code: str = ""
+    detail: dict[str, Any] = {}
+    refused: str = ""
+    guarantee: str = ""
+    queue: str = ""
+    retained: bool = False
+    headers: dict[str, str] | None = None
+    dropped_messages: int = 0
+    dropped_bytes: int = 0
+    after_ms: int = 0
+    reason: str = ""
+    packages: list[msgspec.Raw] | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_package = msgspec.json.Decoder(_Package).decode
+
+
+class JsonPackages:
+    """The translation for one connection.
+
+    Args:
+        gateway: how WELCOME names the gateway, which JSON does not tell.
+        name: the client id where HELLO leaves the choice to the gateway, which JSON cannot.
+
+    Attributes:
+        refused: frames that answer what JSON has no word for; whoever renders hands them to the client.
+    """
+
+    def __init__(self, *, gateway: str, name: str) -> None:
+        self.refused: list[bytes] = []
+        self._gateway = gateway
+        self._name = name
+        self._serving: dict[int, str] = {}  # calls that this client is to answer: their function, as RETURN_RESULT names it
+
+    # --- to the gateway
+
+    def render(self, chunk: bytes, spans: list[Span]) -> list[bytes]:
+        """The texts to send for these frames: as few as limits allow."""
+        texts: list[bytes] = []
+        packages: list[bytes] = []
+        size = 0
+        for start, body, end in spans:
+            header = decode_header(chunk[start + 6 : body])
+            try:
+                rendered = self._render(header, chunk[body:end])
+            except MajulaError as error:
+                self.refused.append(_refusal(header, error))
+                continue
+            # HEARTBEAT is answered before the rest of its text is served; alone, its answer means that all before it was.
+            alone = isinstance(header, headers.Ping | headers.Hello)
+            for package in rendered:
+                if packages and (alone or len(packages) >= _MAX_BATCH or size + len(package) > BATCH_BYTES):
+                    texts.append(_join(packages))
+                    packages, size = [], 0
+                packages.append(package)
+                size += len(package)
+            if alone and packages:
+                texts.append(_join(packages))
+                packages, size = [], 0
+        if packages:
+            texts.append(_join(packages))
+        return texts
+
+    def _render(self, header: Header, body: bytes) -> list[bytes]:
+        match header:
+            case headers.Publish():
+                return _publications(header, body)
+            case headers.Call():
+                return [_call(header, body)]
+            case headers.Result():
+                function = self._serving.pop(header.call, "")
+                fields: dict[str, Any] = {"method": "RETURN_RESULT", "fun": function, "invokeid": header.call}
+                if header.fault is None:
+                    fields["result"] = to_json(header.encoding, body)
+                else:
+                    fault = header.fault
+                    fields |= {"ok": False, "error": {"code": fault.code, "message": fault.message, "type": fault.type}}
+                return [_encode(fields)]
+            case headers.Subscribe():
+                return [
+                    _encode(
+                        {
+                            "method": "SUBSCRIBE",
+                            "id": header.request,
+                            "topic": header.topic,
+                            "pattern": header.pattern,
+                            "queue": header.queue,
+                            "retained": header.retained,
+                            "sync": header.sync,
+                        }
+                    )
+                ]
+            case headers.Unsubscribe():
+                fields = {"method": "UNSUBSCRIBE", "topic": header.topic, "pattern": header.pattern, "queue": header.queue}
+                return [_encode(_with_id(fields, header.request))]
+            case headers.Register():
+                described = {"parameters": header.parameters, "results": header.results, "note": header.note}
+                fields = {"method": "REGISTER_RPC", "id": header.request, "fun": header.function, "args": described}
+                return [_encode(fields | {"idempotent": header.idempotent, "sync": header.sync})]
+            case headers.Unregister():
+                return [_encode(_with_id({"method": "UNREGISTER_RPC", "fun": header.function}, header.request))]
+            case headers.Cancel():
+                return [_encode({"method": "CANCEL", "invokeid": header.call})]
+            case headers.Hello():
+                named = {"client_id": header.client_id or self._name, "secret": header.secret}
+                return [_encode({"method": "REGISTER_CLIENT", "id": _HELLO, "args": named})]
+            case headers.Ping():
+                return [_encode({"method": "HEARTBEAT", "id": f"{_PING}{header.number}"})]
+            case headers.Bye():
+                return [b'{"method":"QUIT"}']
+            case headers.Pong():
+                return []
+            case _:
+                raise NotBuilt(f"{type(header).__name__.upper()} has no JSON package; use msgpack or the native port")
+
+    # --- from the gateway
+
+    def receive(self, text: bytes) -> tuple[bytes, list[Span]]:
+        """The frames that a text means.
+
+        Raises:
+            ProtocolError: it is no package.
+        """
+        frames: list[bytes] = []
+        run: list[bytes] = []
+        key: tuple[str, bool, str, Encoding] | None = None
+        try:
+            package = _decode_package(text)
+            packages = [package] if package.packages is None else [_decode_package(raw) for raw in package.packages]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ProtocolError(f"a package cannot be read: {error}") from None
+        for one in packages:
+            if one.method == "SUB_RESULT" and one.headers is None:
+                encoding, payload = _payload(one.args)
+                own = (one.topic, one.retained, one.queue, encoding)
+                if own != key:
+                    if key is not None:
+                        frames.append(_delivery(key, run))
+                    key, run = own, []
+                run.append(payload)
+                continue
+            if key is not None:
+                frames.append(_delivery(key, run))
+                key = None
+            frame = self._receive(one)
+            if frame:
+                frames.append(frame)
+        if key is not None:
+            frames.append(_delivery(key, run))
+        return chunk_of(frames)
+
+    def _receive(self, package: _Package) -> bytes:
+        match package.method:
+            case "SUB_RESULT":
+                encoding, payload = _payload(package.args)
+                flags = RETAINED if package.retained else 0
+                header = headers.Publish(package.topic, encoding, flags, 0, package.queue, package.headers)
+                return encode_frame(header, encode_run([payload]))
+            case "RPC_RESULT":
+                return self._answer(package)
+            case "RPC_CALL_FROM_REMOTE":
+                self._serving[package.invokeid] = package.fun
+                encoding, payload = _payload(package.args)
+                return encode_frame(headers.Call(package.invokeid, package.fun, encoding), payload)
+            case "CANCEL":
+                self._serving.pop(package.invokeid, None)
+                return encode_frame(headers.Cancel(package.invokeid))
+            case "ACK":
+                return self._acknowledged(package)
+            case "ERROR":
+                message = msgspec.json.decode(package.error) if package.error else ""
+                request = package.id if isinstance(package.id, int) else 0
+                method = "" if request else package.refused
+                return encode_frame(headers.Error(request, package.code, str(message), package.detail, method))
+            case "SLOW":
+                return encode_frame(headers.Slow(package.dropped_messages, package.dropped_bytes))
+            case "RECONNECT":
+                return encode_frame(headers.Reconnect(package.after_ms, package.reason))
+            case _:
+                return b""  # a method of a newer gateway
+
+    def _answer(self, package: _Package) -> bytes:
+        if package.ok:
+            encoding, payload = _payload(package.result)
+            return encode_frame(headers.Result(package.invokeid, encoding), payload)
+        failure = msgspec.json.decode(package.error, type=_Failure) if package.error else _Failure()
+        fault = Fault(failure.code, failure.message, failure.type, failure.retry_after_s)
+        return encode_frame(headers.Result(package.invokeid, JSON, fault))
+
+    def _acknowledged(self, package: _Package) -> bytes:
+        if isinstance(package.id, int):
+            return encode_frame(headers.Ack(package.id, package.guarantee))
+        if package.id == _HELLO:
+            named = msgspec.json.decode(package.result, type=_Welcomed) if package.result else _Welcomed()
+            welcome = headers.Welcome(headers.PROTOCOL_VERSION, named.node_id, named.client_id, named.secret, self._gateway)
+            return encode_frame(welcome)
+        number = package.id.removeprefix(_PING)
+        return encode_frame(headers.Pong(int(number))) if number.isdigit() else b""
+
+
+def chunk_of(frames: list[bytes]) -> tuple[bytes, list[Span]]:
+    """Frames as a connection hands them on."""
+    spans: list[Span] = []
+    at = 0
+    for frame in frames:
+        end = at + len(frame)
+        spans.append((at, at + 6 + int.from_bytes(frame[4:6], "little"), end))
+        at = end
+    return b"".join(frames), spans
+
+
+def _refusal(header: Header, error: MajulaError) -> bytes:
+    if isinstance(header, headers.Call):
+        return encode_frame(headers.Result(header.call, JSON, Fault(error.code, error.message)))
+    request = getattr(header, "request", 0)
+    method = "" if request else type(header).__name__.upper()
+    return encode_frame(headers.Error(request, error.code, error.message, error.detail, method))
+
+
+def _join(packages: list[bytes]) -> bytes:
+    return packages[0] if len(packages) == 1 else b'{"method":"BATCH","packages":[%b]}' % b",".join(packages)
+
+
+def _with_id(fields: dict[str, Any], request: int) -> dict[str, Any]:
+    return fields | {"id": request} if request else fields
+
+
+def _publications(header: headers.Publish, body: bytes) -> list[bytes]:
+    more = b""
+    if header.flags & RETAIN:
+        more += b',"retain":true'
+    if header.request:
+        more += b',"ack":true,"id":%d' % header.request
+    if header.headers:
+        more += b',"headers":' + _encode(header.headers)
+    start = b'{"method":"PUBLISH","topic":%b%b,"args":' % (_encode(header.topic), more)
+    encoding = header.encoding
+    if encoding == RAW:
+        b64 = base64.b64encode
+        return [b'%b{"base64":"%b"}}' % (start, b64(message)) for message in split_run(body)]
+    return [b"%b%b}" % (start, bytes(to_json(encoding, message))) for message in split_run(body)]
+
+
+def _call(header: headers.Call, body: bytes) -> bytes:
+    arguments = to_json(header.encoding, body)
+    if header.node or header.provider:
+        # Who is to answer stands among the arguments in JSON, so these have to be an object; other values are wrapped by name.
+        fields = msgspec.json.decode(arguments, type=Any)
+        if fields is None:
+            fields = {}
+        if not isinstance(fields, dict):
+            raise NotBuilt("in JSON a call with `provider` or `node` needs a map of arguments; use msgpack or the native port")
+        arguments = msgspec.Raw(_encode(fields | {"_target_node": header.node, "_provider": header.provider}))
+    package: dict[str, Any] = {
+        "method": "RPC",
+        "fun": header.function,
+        "invokeid": header.call,
+        "timeout_ms": header.timeout_ms,
+        "args": arguments,
+    }
+    if header.idempotent:
+        package["idempotent"] = True
+    if header.headers:
+        package["headers"] = header.headers
+    return _encode(package)
+
+
+def _payload(text: msgspec.Raw) -> tuple[Encoding, bytes]:
+    """A payload that came, bytes taken out of their base64."""
+    raw = bytes(text)
+    if raw.startswith(_BASE64) and raw.endswith(b'"}'):
+        try:
+            return RAW, base64.b64decode(raw[len(_BASE64) : -2], validate=True)
+        except (binascii.Error, ValueError):
+            return JSON, raw
+    return JSON, raw or b"null"
+
+
+def _delivery(key: tuple[str, bool, str, Encoding], run: list[bytes]) -> bytes:
+    topic, retained, queue, encoding = key
+    return encode_frame(headers.Publish(topic, encoding, RETAINED if retained else 0, 0, queue), encode_run(run))

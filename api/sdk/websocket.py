@@ -1,0 +1,199 @@
+"""The gateway's WebSocket: native frames in binary messages, several in each, or JSON packages in text messages."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Literal
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from majula.api.sdk.address import Address
+from majula.api.sdk.connection import READ_LIMIT_BYTES, WRITE_HIGH_BYTES, Receiver
+from majula.api.sdk.packages import JsonPackages, chunk_of
+from majula.errors import ConnectionLost, MajulaError, ProtocolError, Unauthorized
+from majula.wire.frames import FrameReader
+
+PATH = "/majula/ws"
+PROTOCOLS = {"msgpack": "majula.v1.msgpack", "json": "majula.v1.json"}
+
+MESSAGE_BYTES = 1 << 18
+"""Frames are put into one message up to this size: a gateway bounds its messages by about twice its largest frame."""
+
+
+class WebSocketConnection:
+    """One WebSocket. Writing is done by one task, so that nothing is interleaved and a slow gateway is felt."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        http: aiohttp.ClientSession,
+        socket: aiohttp.ClientWebSocketResponse[Literal[False]],
+        packages: JsonPackages | None,
+    ) -> None:
+        self.paused = False
+        self._receiver = receiver
+        self._http = http
+        self._socket = socket
+        self._packages = packages
+        self._incoming = FrameReader(limit_bytes=READ_LIMIT_BYTES)
+        self._outgoing = FrameReader(limit_bytes=READ_LIMIT_BYTES)
+        self._messages: list[bytes] = []
+        self._waiting_bytes = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._is_closing = False
+        self._ended = False
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._reading = loop.create_task(self._read(), name="majula websocket read")
+        self._writing = loop.create_task(self._write(), name="majula websocket write")
+        self._closing: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()
+
+    def write(self, data: bytes) -> None:
+        if self._ended:
+            return
+        if self._packages is not None:
+            self._messages += self._packages.render(*self._outgoing.feed(data))
+            if self._packages.refused:
+                refused, self._packages.refused = self._packages.refused, []
+                self._loop.call_soon(self._receiver.frames_received, *chunk_of(refused))
+        elif len(data) <= MESSAGE_BYTES:
+            self._messages.append(data)
+        else:
+            self._split(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > WRITE_HIGH_BYTES:
+            self.paused = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def close(self) -> None:
+        self._ended = True
+        self._is_closing = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._finish(), name="majula websocket close")
+
+    def abort(self) -> None:
+        self._writing.cancel()
+        self.close()
+
+    async def wait_closed(self) -> None:
+        await self._closed.wait()
+
+    def _split(self, data: bytes) -> None:
+        """As many messages as needed, each of whole frames."""
+        chunk, spans = self._outgoing.feed(data)
+        begin = 0
+        for start, _, end in spans:
+            if end - begin > MESSAGE_BYTES and start > begin:
+                self._messages.append(chunk[begin:start])
+                begin = start
+        if begin < len(chunk):
+            self._messages.append(chunk[begin:])
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                messages, self._messages = self._messages, []
+                self._waiting_bytes = 0
+                for message in messages:
+                    if self._packages is None:
+                        await self._socket.send_bytes(message)
+                    else:
+                        await self._socket.send_frame(message, aiohttp.WSMsgType.TEXT)
+                if self._messages:
+                    continue
+                if self._is_closing:
+                    return
+                if self.paused:
+                    self.paused = False
+                    self._receiver.writable()
+                    continue
+                self._wake = self._loop.create_future()
+                await self._wake
+        except (ConnectionError, aiohttp.ClientError) as error:
+            self._lost(str(error) or "the gateway closed it")
+
+    async def _read(self) -> None:
+        reason = "the gateway closed it"
+        try:
+            async for message in self._socket:
+                if message.type is aiohttp.WSMsgType.BINARY and self._packages is None:
+                    chunk, spans = self._incoming.feed(message.data)
+                elif message.type is aiohttp.WSMsgType.TEXT and self._packages is not None:
+                    chunk, spans = self._packages.receive(message.data)
+                else:
+                    raise ProtocolError("a message of the wrong kind")
+                if spans and not self._ended:
+                    self._receiver.frames_received(chunk, spans)
+            if self._socket.close_code not in {None, 1000}:
+                reason = f"the gateway closed it with code {self._socket.close_code}"
+        except MajulaError as error:
+            reason = f"the gateway sent what is no frame: {error}"
+        except (ConnectionError, aiohttp.ClientError) as error:
+            reason = str(error) or reason
+        self._lost(reason)
+
+    def _lost(self, reason: str) -> None:
+        if not self._ended:
+            self.close()
+            self._receiver.connection_lost(self, reason)
+
+    async def _finish(self) -> None:
+        """Let what waits be written, then close; both bounded."""
+        try:
+            await asyncio.wait({self._writing}, timeout=1.0)
+            self._writing.cancel()
+            await asyncio.wait_for(self._socket.close(), 1.0)
+        except TimeoutError:
+            pass  # the gateway does not take part in the closing: the socket is dropped below
+        finally:
+            self._reading.cancel()
+            await self._http.close()
+            self._closed.set()
+
+
+async def open_websocket(
+    address: Address, receiver: Receiver, *, token: str, encoding: Literal["msgpack", "json"]
+) -> WebSocketConnection:
+    """Connect to a gateway's WebSocket.
+
+    Raises:
+        OSError, ConnectionLost: it cannot be reached, or does not answer as a gateway does.
+        Unauthorized: the token is not accepted.
+    """
+    parts = urlsplit(address.url)
+    url = address.url if parts.path not in {"", "/"} else address.url.rstrip("/") + PATH
+    http = aiohttp.ClientSession()
+    try:
+        socket = await http.ws_connect(
+            url,
+            protocols=(PROTOCOLS[encoding],),
+            headers={"Authorization": f"Bearer {token}"} if token else None,
+            max_msg_size=READ_LIMIT_BYTES,
+            compress=0,
+            decode_text=False,
+        )
+    except aiohttp.WSServerHandshakeError as error:
+        await http.close()
+        if error.status == 401:
+            raise Unauthorized("the gateway does not accept this token") from None
+        raise ConnectionLost(f"the gateway answered {error.status} instead of a WebSocket") from None
+    except aiohttp.ClientError as error:
+        await http.close()
+        raise ConnectionLost(str(error)) from None
+    except BaseException:
+        await http.close()
+        raise
+    if socket.protocol != PROTOCOLS[encoding]:
+        await socket.close()
+        await http.close()
+        raise ConnectionLost(f"what answers at {url} does not speak {PROTOCOLS[encoding]}")
+    packages = None
+    if encoding == "json":
+        packages = JsonPackages(gateway=f"{parts.hostname}:{parts.port or ''}", name=f"python-{secrets.token_hex(8)}")
+    return WebSocketConnection(receiver, http, socket, packages)
