@@ -1,0 +1,67 @@
+"""The status, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from majula.api.cli.report import render, seconds, size
+
+
+def role(**fields: Any) -> dict[str, Any]:
+    plain = {
+        "role": "router",
+        "state": "running",
+        "pid": 7,
+        "restarts": 0,
+        "deaths": [],
+        "retry_in_s": -1.0,
+        "up_s": 3.0,
+        "queues": {},
+    }
+    return plain | fields
+
+
+def status(*roles: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "node_id": "n1",
+        "state": "serving",
+        "pid": 1,
+        "up_s": 60.0,
+        "data_dir": "/d",
+        "run_dir": "/r",
+        "addresses": [{"name": "http-1", "role": "gateway:1", "address": "http://127.0.0.1:1/majula"}],
+        "roles": list(roles),
+    }
+
+
+def test_role_is_shown_with_its_pid_and_state() -> None:
+    assert any(line.split()[:3] == ["router", "running", "7"] for line in render(status(role())).splitlines())
+
+
+def test_restart_is_shown_with_its_reason() -> None:
+    death = {"ago_s": 5.0, "reason": "killed by SIGKILL", "incarnation": 1}
+    text = render(status(role(restarts=1, deaths=[death])))
+    assert "5.0 s ago  router: killed by SIGKILL" in text
+
+
+def test_role_that_does_not_run_shows_when_it_is_tried_again() -> None:
+    text = render(status(role(state="quarantined", pid=0, up_s=-1.0, retry_in_s=42.0)))
+    assert "quarantined (42 s)" in text
+
+
+def test_queues_are_summed_up() -> None:
+    assert "3 KiB" in render(status(role(queues={"a1": 1_024, "a2": 2_048})))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.41, "0.4 s"), (12.0, "12 s"), (180.0, "3 min"), (18_000.0, "5 h"), (200_000.0, "2 d")]
+)
+def test_duration_reads_as_people_say_it(value: float, shown: str) -> None:
+    assert seconds(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(5, "5 B"), (5_000, "5 KiB"), (5_000_000, "4.8 MiB")])
+def test_size_reads_as_people_say_it(value: int, shown: str) -> None:
+    assert size(value) == shown
