@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 from majula.api.http import HttpEdge
 from majula.errors import Conflict
@@ -28,8 +29,14 @@ class Slices:
 
     def confirm(self, table: str, token: int) -> None:
         """Confirmed at the next turn, as a message would be."""
-        gateway = self._gateway
-        gateway.loop.call_soon(lambda: (gateway.switch.requests.in_force(token, gateway.loop.time()), gateway.wake()))
+        self._gateway.loop.call_soon(self._confirmed, token)
+
+    def session_ended(self, session: Session) -> None:
+        """There is no router to tell."""
+
+    def _confirmed(self, token: int) -> None:
+        self._gateway.switch.requests.in_force(token, self._gateway.loop.time())
+        self._gateway.wake()
 
 
 class LocalGateway:
@@ -179,3 +186,109 @@ async def serve_http(
     assert gateway.crashes == []
 
 
+
+
+async def exchange(port: int, sent: bytes, *, timeout_s: float = 10.0) -> bytes:
+    """Everything that a gateway answers to these bytes until it closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(timeout_s):
+            return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+def request(method: str, path: str, *headers: str, body: bytes = b"", host: str = "localhost") -> bytes:
+    """A request that ends its connection; give headers as whole lines."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
+
+
+def status_of(answer: bytes) -> int:
+    """Of the first answer in these bytes; 0 where the connection was closed without one."""
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0
+
+
+def body_of(answer: bytes) -> Any:
+    """The JSON body of an answer of known length."""
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+class RawWebSocket:
+    """A client that can break the rules: frames are written as they are given."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        self.head = head
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def open(cls, port: int, path: str = "/majula/ws", *, protocols: str = "", headers: tuple[str, ...] = ()) -> Self:
+        """Connect and read the head of the answer, whatever it is."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        lines = [f"GET {path} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *headers]
+        if protocols:
+            lines.append(f"Sec-WebSocket-Protocol: {protocols}")
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(10):
+            return cls(reader, writer, await reader.readuntil(b"\r\n\r\n"))
+
+    @property
+    def status(self) -> int:
+        return status_of(self.head)
+
+    def send(self, opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, mask: bytes = b"\1\2\3\4") -> None:
+        """One masked frame."""
+        self.writer.write(client_frame(opcode, payload, fin=fin, rsv=rsv, mask=mask))
+
+    def send_json(self, package: object) -> None:
+        """One text frame."""
+        self.send(1, json.dumps(package).encode())
+
+    async def receive(self) -> tuple[int, bytes]:
+        """Opcode and payload of the next frame."""
+        async with asyncio.timeout(10):
+            first, second = await self.reader.readexactly(2)
+            size = second & 0x7F
+            if size >= 126:
+                size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
+            return first & 0x0F, await self.reader.readexactly(size)
+
+    async def receive_json(self) -> Any:
+        """The next text frame."""
+        opcode, payload = await self.receive()
+        assert opcode == 1, (opcode, payload)
+        return json.loads(payload)
+
+    async def close_code(self) -> int:
+        """Read until the close frame (0: the connection ended without one)."""
+        try:
+            while True:
+                opcode, payload = await self.receive()
+                if opcode == 8:
+                    return int.from_bytes(payload[:2], "big")
+        except (asyncio.IncompleteReadError, ConnectionResetError):
+            return 0
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def client_frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, mask: bytes = b"\1\2\3\4") -> bytes:
+    """A frame as clients send them, right or wrong."""
+    size = len(payload)
+    head = bytes(((0x80 if fin else 0) | rsv << 4 | opcode,))
+    if size < 126:
+        head += bytes((0x80 | size,))
+    elif size < 1 << 16:
+        head += bytes((0x80 | 126,)) + size.to_bytes(2, "big")
+    else:
+        head += bytes((0x80 | 127,)) + size.to_bytes(8, "big")
+    key = (mask * (size // 4 + 1))[:size]
+    return head + mask + bytes(byte ^ other for byte, other in zip(payload, key, strict=True))
