@@ -54,6 +54,8 @@ class ClientDirectory:
         self._waiting: list[tuple[Role, Claim]] = []
         self._is_open = False
         self._orders: list[Tell] = []
+        self.unreadable = 0
+        """Entries of slices that could not be decoded; they count as not there."""
 
     # --- claims
 
@@ -111,7 +113,12 @@ class ClientDirectory:
             if current is not None and current.session.gateway == owner and current.grant_until == inf:
                 changes |= self._drop(client_id)
         for client_id, value in entries.items():
-            session = decode_session(value)
+            try:
+                session = decode_session(value)
+            except msgspec.DecodeError:
+                # Another version of a gateway, or a bug there: it must not end the router again and again.
+                self.unreadable += 1
+                continue
             current = self._claims.get(client_id)
             if current is not None and current.session.session != session.session and not self._wins(session, current.session):
                 continue

@@ -87,10 +87,17 @@ class ServiceMerge:
 
     def __init__(self) -> None:
         self._services: dict[str, dict[Role, bytes]] = {}
+        self.unreadable = 0
+        """Entries that could not be decoded; they count as not there."""
 
     def apply(self, owner: Role, entries: Mapping[str, bytes], removed: Iterable[str]) -> Changes:
         changes: Changes = {}
         for key, value in entries.items():
+            if not _is_service(value, key):
+                # Another version of a gateway, or a bug there: it must not end those who will decode it.
+                self.unreadable += 1
+                removed = (*removed, key)
+                continue
             owners = self._services.setdefault(key, {})
             owners.pop(owner, None)
             owners[owner] = value
@@ -226,6 +233,14 @@ class Services:
         del providers[provider]
         if not providers:
             del self._functions[function]
+
+
+def _is_service(value: bytes, key: str) -> bool:
+    try:
+        service = _decode(value)
+    except msgspec.DecodeError:
+        return False
+    return service_key(service.function, service.provider) == key
 
 
 _NOBODY: Mapping[str, Service] = {}

@@ -65,11 +65,20 @@ class InterestMerge:
 
     def __init__(self) -> None:
         self._subjects: dict[str, dict[Role, Wanted]] = {}
+        self.unreadable = 0
+        """Entries that could not be decoded; they count as not there."""
 
     def apply(self, owner: Role, entries: Mapping[str, bytes], removed: Iterable[str]) -> Changes:
         changes: Changes = {}
         for key, value in entries.items():
-            self._subjects.setdefault(key, {})[owner] = _wanted(value)
+            try:
+                wanted = _wanted(value)
+            except msgspec.DecodeError:
+                # Another version of a gateway, or a bug there: it must not end the topic manager again and again.
+                self.unreadable += 1
+                removed = (*removed, key)
+                continue
+            self._subjects.setdefault(key, {})[owner] = wanted
             changes[key] = self._value(key)
         for key in removed:
             if self._drop(key, owner):
