@@ -7,6 +7,7 @@ The only room that imports all layers. Read in this order:
 - `lock`: one node a data directory, and one a run directory.
 - `listeners`: the listening sockets, bound once for the life of the process.
 - `handout`: gives them to the children that serve them, again after each restart.
+- `turnaway`: closes connections to a gateway in quarantine.
 - `tree`: starts the actor system, watches its admin and its root supervisor, knows the roles.
 - `control`: the control socket: `status` and `stop`, whatever state the tree is in.
 - `lifelog`: one line a lifecycle event on standard error.

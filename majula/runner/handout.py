@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -25,9 +25,13 @@ class Handout:
     Args:
         run_dir: private to this user; the kernel's word on the peer's user is checked too.
         sockets: what may be asked for, by name.
+        on_given: called with the names that a child has just taken.
     """
 
-    def __init__(self, run_dir: Path, sockets: Mapping[str, socket.socket]) -> None:
+    def __init__(
+        self, run_dir: Path, sockets: Mapping[str, socket.socket], *, on_given: Callable[[list[str]], None] = lambda names: None
+    ) -> None:
+        self._on_given = on_given
         self._sockets = sockets
         self._path = run_dir / NAME
         self._path.unlink(missing_ok=True)
@@ -76,6 +80,7 @@ class Handout:
             else:
                 socket.send_fds(connection, [b"ok"], [self._sockets[name].fileno() for name in names])
                 self.given += 1
+                self._on_given(names)
         except (OSError, msgspec.DecodeError):
             self.refused += 1
         self._end(connection)

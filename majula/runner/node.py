@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import Literal
 import msgspec
 
 import majula
-from majula.actorsystem.process import freeze, new_loop
+from majula.actorsystem.process import describe, freeze, new_loop
 from majula.actorsystem.rundir import RunDirError, prepare
 from majula.config import LoadedConfig
 from majula.messages.base import Role
@@ -31,8 +32,11 @@ from majula.runner.lock import DirectoryLock
 from majula.runner.plan import ROOT, Plan
 from majula.runner.summary import address_of, summary
 from majula.runner.tree import Tree, TreeEnded, adopt_orphans, wait_for_former_tree
+from majula.runner.turnaway import TurnAway
 from majula.supervision import RestartBudget
 from majula.supervision.budget import BudgetLimits
+
+_log = logging.getLogger(__name__)
 
 State = Literal["starting", "serving", "degraded", "recovering", "draining", "stopping"]
 
@@ -62,6 +66,7 @@ class Node:
         self._is_ready = False
         self._state: State = "starting"
         self._tree: Tree | None = None
+        self._turn_away: TurnAway
         self._trees = 0
         self._tree_ends: deque[tuple[float, str, int]] = deque(maxlen=8)
         self._incarnations: dict[Role, int] = {}
@@ -71,11 +76,22 @@ class Node:
     def run(self) -> int:
         """Runs the node until it is stopped or cannot go on.
 
+        An exception of the runner's own ends the tree and the node, as CRASHED with its words.
+
         Returns:
             the exit code, 0 after a stop that was asked for.
         Raises:
             NodeExit: any other end, with its reason.
         """
+        try:
+            return self._run()
+        except NodeExit:
+            raise
+        except Exception as error:
+            _log.exception("the runner ends")
+            raise NodeExit(CRASHED, f"runner: {describe(error)}") from error
+
+    def _run(self) -> int:
         locks = self._lock()
         try:
             listeners = Listeners(self._plan.listeners)
@@ -142,7 +158,8 @@ class Node:
             self._loop.close()
 
     async def _open(self, listeners: Listeners) -> tuple[Handout, ControlSocket]:
-        handout = Handout(self._run_dir, listeners.by_name())
+        self._turn_away = TurnAway(self._loop, listeners.by_name())
+        handout = Handout(self._run_dir, listeners.by_name(), on_given=self._turn_away.end)
         control = ControlSocket(self._run_dir, status=self.status, stop=self._on_stop_asked)
         await control.start()
         return handout, control
@@ -168,6 +185,7 @@ class Node:
             self._tree = None
             self._quarantined.clear()
             self._statuses.clear()
+            self._turn_away.end_all()
 
     def _tree_ended(self, ended: TreeEnded) -> None:
         self._tree_ends.appendleft((time.monotonic(), ended.reason, self._trees))
@@ -264,6 +282,7 @@ class Node:
         )
         if report.context == "child.quarantined":
             self._quarantined.add(report.offender)
+            self._turn_away.begin(found.name for found in self._plan.listeners if found.role == report.offender)
             self._look_whether_ready(self._tree.roles if self._tree is not None else {})
 
     def _look_whether_ready(self, roles: dict[Role, RoleEntry]) -> None:

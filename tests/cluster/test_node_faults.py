@@ -115,6 +115,17 @@ async def test_sigkill_of_the_runner_leaves_no_process_after_a_second(tmp_path: 
         assert len(tree) >= 9
 
 
+async def test_sigkill_of_a_stopped_runner_leaves_no_process_after_a_second(tmp_path: Path) -> None:
+    async with NodeRig(tmp_path / "n") as node:
+        tree = descendants(node.process.pid)
+        node.process.send_signal(signal.SIGSTOP)
+        node.process.kill()
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until and any(is_alive(pid) for pid in tree):
+            await asyncio.sleep(0.005)  # they are not ours to wait for
+        assert not [pid for pid in tree if is_alive(pid)]
+
+
 async def test_node_starts_in_the_directory_of_one_that_was_killed(tmp_path: Path) -> None:
     node = NodeRig(tmp_path / "n")
     async with node:
@@ -176,6 +187,18 @@ async def test_crash_loop_of_one_of_two_gateways_leaves_the_other_serving(tmp_pa
                 await node.until_said("child.started", first, after=lines)
         await node.until_said("child.quarantined", first)
         assert await node.ask_gateway(node.ports[1]) == await node.pid(f"gateway:{node.ports[1]}")
+
+
+async def test_connection_to_a_gateway_in_quarantine_is_closed_at_once(tmp_path: Path) -> None:
+    async with NodeRig(tmp_path / "n", gateways=2) as node:
+        first = f"gateway:{node.ports[0]}"
+        for number in range(6):
+            lines = len(node.events)
+            os.kill(await node.pid(first), signal.SIGKILL)
+            if number < 5:
+                await node.until_said("child.started", first, after=lines)
+        await node.until_said("child.quarantined", first)
+        assert await node.ask_gateway(node.ports[0]) == 0  # the end of the stream, and no pid
 
 
 async def test_tree_that_dies_again_and_again_ends_the_node_with_its_reason(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from majula.actors.supervisor import SupervisorActor
 from majula.actorsystem.actor import MajulaActor
 from majula.messages.base import Address, Message, Role
 
@@ -72,3 +73,15 @@ class ProbeActor(MajulaActor):
     async def _raise(self) -> None:
         await asyncio.sleep(0)
         raise KeyError("lost")
+
+
+class OutOfProcesses(SupervisorActor):
+    """A supervisor whose machine has no room for a process at its first two starts of a child."""
+
+    _refusals = 2
+
+    def create_child(self, *arguments: Any, **fields: Any) -> Address:
+        if self._refusals:
+            self._refusals -= 1
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return super().create_child(*arguments, **fields)

@@ -65,7 +65,14 @@ def record_recovery(role: Role, fault: str, seconds: float, test: str) -> None:
 class SupervisorRig:
     """Starts a root supervisor over `children`; an async context manager that leaves no process behind."""
 
-    def __init__(self, run_dir: Path, *children: ChildSpec, settings: SupervisorSettings | None = None) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        *children: ChildSpec,
+        settings: SupervisorSettings | None = None,
+        cls: type[SupervisorActor] = SupervisorActor,
+    ) -> None:
+        self._cls = cls
         self._run_dir = prepare(run_dir)
         self._settings = settings or SupervisorSettings(children=children)
         self.outside = Outside(self._run_dir, self._take)
@@ -82,7 +89,7 @@ class SupervisorRig:
     async def __aenter__(self) -> Self:
         await self.outside.__aenter__()
         listener = listen(str(self._run_dir), self.address)
-        main = partial(run_actor, SupervisorActor, str(self._run_dir), self.address, listener)
+        main = partial(run_actor, self._cls, str(self._run_dir), self.address, listener)
         self.process = fork_child(main, keep=(listener.fileno(),))
         listener.close()
         settings = msgspec.structs.replace(self._settings, is_root=True, watcher=self.outside.address)

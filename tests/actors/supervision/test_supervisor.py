@@ -14,7 +14,7 @@ from majula.messages.supervision import Drain, Drained, RoleEntry, Stop
 from majula.supervision import Pulse, SupervisorSettings
 from majula.supervision.budget import BudgetLimits
 
-from .probe import Act, ProbeConfig
+from .probe import Act, OutOfProcesses, ProbeConfig
 from .rig import SupervisorRig, is_alive, probe, record_recovery, supervisor
 
 pytestmark = pytest.mark.slow
@@ -190,3 +190,42 @@ async def test_children_of_a_killed_root_are_gone_within_a_second(tmp_path: Path
         while time.monotonic() < until and any(is_alive(pid) for pid in rig.pids):
             await asyncio.sleep(0.01)  # the processes are not ours to wait for
         assert not [pid for pid in rig.pids if is_alive(pid)]
+
+
+async def test_start_that_fails_for_want_of_processes_is_tried_again(tmp_path: Path) -> None:
+    async with SupervisorRig(tmp_path / "r", probe("one"), cls=OutOfProcesses) as rig:
+        await rig.running("one")
+        assert rig.said("one")[:2] == ["child.start_failed", "child.restarting"]
+        assert (await rig.status())["one"].deaths[0].reason.endswith("Resource temporarily unavailable")
+
+
+async def test_hosted_child_that_raises_is_restarted_alone(tmp_path: Path) -> None:
+    children = [probe(f"one:{number}", isolation="host:h") for number in range(3)]
+    async with SupervisorRig(tmp_path / "r", *children) as rig:
+        await rig.running(*(child.role for child in children))
+        assert len({rig.roles[child.role].pid for child in children}) == 1
+        others = [rig.roles[f"one:{number}"] for number in (0, 2)]
+        await rig.recovered("one:1", rig.act("one:1", Act("raise")))
+        assert [rig.roles[f"one:{number}"] for number in (0, 2)] == others
+        assert (await rig.status())["one:1"].deaths[0].reason == "ValueError: bad topic"
+
+
+async def test_death_of_a_host_restarts_all_that_live_in_it(tmp_path: Path) -> None:
+    children = [probe(f"one:{number}", isolation="host:h") for number in range(3)]
+    async with SupervisorRig(tmp_path / "r", *children) as rig:
+        await rig.running(*(child.role for child in children))
+        former = dict(rig.roles)
+        rig.kill("one:1")
+        for child in children:
+            await rig.recovered(child.role, former[child.role])
+
+
+async def test_hosted_child_that_spins_costs_its_host(tmp_path: Path) -> None:
+    children = tuple(probe(f"one:{number}", isolation="host:h") for number in range(2))
+    settings = SupervisorSettings(children=children, pulse=Pulse(interval_s=0.1, misses=3))
+    async with SupervisorRig(tmp_path / "r", settings=settings) as rig:
+        await rig.running("one:0", "one:1")
+        former = dict(rig.roles)
+        rig.act("one:0", Act("spin"))
+        for role in ("one:0", "one:1"):
+            await rig.recovered(role, former[role])
