@@ -32,10 +32,10 @@ class GroupRoute:
 
     __slots__ = ("group", "header", "shares")
 
-    def __init__(self, group: interest.Group[Session], header: bytes) -> None:
+    def __init__(self, group: interest.Group[Session], header: bytes, *, shares: int) -> None:
         self.group = group
         self.header = header
-        self.shares = len(group.members) + sum(count for _, count in group.remote)
+        self.shares = shares
 
 
 class Route:
@@ -122,7 +122,8 @@ class Routes:
             group = wanted.group(header.queue)
             groups: tuple[GroupRoute, ...] = ()
             if group is not None:
-                groups = (GroupRoute(interest.Group(group.name, group.members, ()), header_bytes),)
+                # One share: the origin has cut the run for our members already.
+                groups = (GroupRoute(interest.Group(group.name, group.members, ()), header_bytes, shares=1),)
             route = Route(header, (), (), groups)
         else:
             # The origin has given RETAIN to the topic manager already.
@@ -140,7 +141,12 @@ class Routes:
         wanted = self.interests.route(header.topic)
         peers = tuple(self._peers[role] for role in wanted.gateways if role in self._peers)
         groups = tuple(
-            GroupRoute(group, encode_header(msgspec.structs.replace(header, queue=group.name))) for group in wanted.groups
+            GroupRoute(
+                group,
+                encode_header(msgspec.structs.replace(header, queue=group.name)),
+                shares=len(group.members) + sum(count for _, count in group.remote),
+            )
+            for group in wanted.groups
         )
         return Route(header, wanted.sessions, peers, groups)
 
