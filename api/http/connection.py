@@ -18,7 +18,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from majula.api.http.answers import JSON_TYPE, SAFETY_HEADERS, error_body, internal_error, raw_refusal
-from majula.api.http.head import Head, RequestReader
+from majula.api.http.events import EventStream
+from majula.wire.http_head import Head, RequestReader
 from majula.api.http.parameters import body_limit
 from majula.api.http.rules import Rules, refusal
 from majula.api.websocket.connection import Tally, WebSocketConnection
@@ -95,7 +96,7 @@ class HttpConnection(asyncio.Protocol):
         self._ends_at: float | None = None
         self.started = 0
         self.finished = 0
-        self.streams = 0
+        self.stream: EventStream | None = None
 
     # --- the transport -----------------------------------------------------------------------------------------------------
 
@@ -239,11 +240,13 @@ class HttpConnection(asyncio.Protocol):
             self._moved_at = now
         self._unsent_bytes = unsent
         # A stream's client may be slow for as long as the gateway lets any client be; an answer is read at once.
-        return now - self._moved_at > (self._limits.silent_s if self.streams else self._limits.body_s)
+        return now - self._moved_at > (self._limits.silent_s if self.stream is not None else self._limits.body_s)
 
-    def close_if_idle(self) -> None:
-        """At drain: between requests there is nothing to wait for."""
-        if self.started <= self.finished and self._transport is not None:
+    def drain(self) -> None:
+        """At drain: between requests there is nothing to wait for, and a stream has no end of its own."""
+        if self.stream is not None:
+            self.stream.finish()
+        elif self.started <= self.finished and self._transport is not None:
             self._ends_at = self._now() + LINGER_S
             self._transport.close()
 

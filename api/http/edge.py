@@ -92,7 +92,7 @@ class HttpEdge:
             self._socket.shutdown(socket.SHUT_RDWR)
             self._server.close()
         for connection in list(self.connections):
-            connection.close_if_idle()
+            connection.drain()
         for websocket in list(self.websockets):
             websocket.drain()
         try:

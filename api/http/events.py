@@ -36,14 +36,8 @@ class EventStream:
         self._waits = asyncio.Event()
         self._session: Session | None = None
         self._ended = False
-        self._reason: MajulaError | None = None
         self._acknowledged: asyncio.Future[None] = context.loop.create_future()
         self._backlog = b""
-
-    @property
-    def is_over(self) -> bool:
-        """The gateway ended the session."""
-        return self._ended
 
     async def open(self, label: str, subscribe: Subscribe) -> None:
         """Attach and subscribe; returns when the subscription is in force.
@@ -79,6 +73,11 @@ class EventStream:
             except TimeoutError:
                 await response.write(b": ping\n\n")
 
+    def finish(self) -> None:
+        """End the stream once what waits is written: the gateway drains."""
+        self._ended = True
+        self._waits.set()
+
     def close(self) -> None:
         """End the session."""
         if self._session is not None:
@@ -92,7 +91,6 @@ class EventStream:
     def end(self, error: MajulaError | None) -> None:
         """As `Connection` of the gateway."""
         self._ended = True
-        self._reason = error
         self._waits.set()
         if not self._acknowledged.done():
             self._acknowledged.set_exception(error or from_code("draining", "the session has ended"))
@@ -154,7 +152,7 @@ async def stream(
         await events.open(label, subscribe)
         connection = getattr(request.protocol, "connection", None)
         if connection is not None:
-            connection.streams += 1  # never taken back: the connection ends with its stream
+            connection.stream = events  # never taken back: the connection ends with its stream
         response = web.StreamResponse(headers={**SAFETY_HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await response.prepare(request)
         await response.write(b": subscribed\n\n")  # so that a client knows from when on nothing is missed

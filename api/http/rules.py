@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 
-from majula.api.http.head import Head
+from majula.wire.http_head import Head
 from majula.errors import CrossSite, InvalidRequest, MajulaError, WrongHost
 
 TOKEN = re.compile(r"mjl_[A-Za-z0-9_-]{43}")

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from majula.api.http.head import Head
+from majula.wire.http_head import Head
 from majula.errors import InvalidRequest, MajulaError, MethodNotAllowed, NotFound
 
 PATH = "/majula/ws"

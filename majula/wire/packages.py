@@ -210,10 +210,11 @@ class Packages:
     def _read(self, text: bytes | msgspec.Raw, taken: Taken) -> Package | None:
         raw = bytes(text)
         try:
+            package = _decode_package(raw)
             # Only the texts of single packages are looked at as a whole; a batch repeats its keys in each package.
-            if not raw.startswith(b'{"method":"BATCH"'):
+            if package.method != "BATCH":
                 jsontext.check(raw, nesting=self._nesting)
-            return _decode_package(raw)
+            return package
         except (InvalidRequest, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             taken.answers.append(_unreadable(raw, error))
             return None

@@ -167,6 +167,7 @@ class WebSocketReader:
             self._parts_bytes = 0
         events: list[Event] = []
         at, end = 0, len(data)
+        self._wanted = 2
         while end - at >= 2:
             first, second = data[at], data[at + 1]
             head = 6  # two bytes, and the mask that a client's frame must have
