@@ -161,6 +161,15 @@ class PendingCalls(Generic[O, T]):
         """How many calls this target has to answer."""
         return len(self._targets.get(target, ()))
 
+    def statistics(self) -> dict[str, int]:
+        """How much is kept: `deadlines` counts dead entries too."""
+        return {
+            "calls": len(self._calls),
+            "origins": len(self._origins),
+            "targets": len(self._targets),
+            "deadlines": len(self._heap),
+        }
+
     def __len__(self) -> int:
         return len(self._calls)
 
