@@ -112,6 +112,9 @@ class Caller:
         if len(self._kept) >= self._open.limit:
             raise LimitReached(f"{len(self._kept)} calls wait for a connection", limit="pending_calls")
         self._kept[future] = _Kept(deadline, send)
+        if deadline < self.sweep_at:
+            self.sweep_at = deadline
+            self._arm()
         return 0
 
     def give_up(self, future: _Waiter, number: int) -> None:

@@ -587,6 +587,7 @@ class Client:
             self._dialling.cancel()
             self._dialling = None
         if self._connection is not None:
+            self._flush()  # BYE, or what was said last, waits behind what was published
             self._connection.close()
             self._connection = None
 

@@ -57,8 +57,8 @@ STEADY_S = 1.0
 """A session that stood so long was a success: the next attempt after it is a first one. Without it, a gateway that welcomes and
 closes at once would be dialled forty times a second."""
 
-SWEEP_S = 0.25
-"""How often deadlines of requests are looked at."""
+SWEEP_S = 0.05
+"""How often deadlines of requests are looked at when one passes after the other."""
 
 MAX_REQUESTS = 4_096
 MAX_WISHES = 11_000
@@ -520,10 +520,10 @@ class SessionCore:
             return [Settle(event.ticket, guarantee="gateway")]
         else:
             wish.tickets[event.ticket] = event.deadline
-            self._watch(now)
+            self._watch(event.deadline)
             return []
         wish.tickets[event.ticket] = event.deadline
-        self._watch(now)
+        self._watch(event.deadline)
         if self.phase in (Phase.OPEN, Phase.RESTORING, Phase.LEAVING):
             return [self._send_wish(key, wish)]
         return []
@@ -538,7 +538,7 @@ class SessionCore:
         if event.ticket is not None:
             request = self._next_request()
             self._requests[request] = (event.ticket, event.deadline)
-            self._watch(now)
+            self._watch(event.deadline)
         header: Header
         match wish.template:
             case Subscribe() as wanted:
@@ -553,7 +553,7 @@ class SessionCore:
         if len(self._requests) + len(self._pings) >= MAX_REQUESTS:
             return [Settle(event.ticket, error=Overloaded(f"{MAX_REQUESTS} requests wait for their answers"))]
         number = self._next_request()
-        self._watch(now)
+        self._watch(event.deadline)
         if isinstance(event.template, headers.Ping):
             self._pings[number] = (event.ticket, event.deadline)
             return [Send(headers.Ping(number))]
@@ -577,9 +577,8 @@ class SessionCore:
 
     # --- time
 
-    def _watch(self, now: float) -> None:
-        if self._sweep_at == inf:
-            self._sweep_at = now + SWEEP_S
+    def _watch(self, deadline: float) -> None:
+        self._sweep_at = min(self._sweep_at, deadline)
 
     def _ping_at(self) -> float:
         return self._heard_at + PING_S * (self._pinged + 1)
@@ -602,16 +601,16 @@ class SessionCore:
     def _sweep(self, now: float) -> list[Effect]:
         error = DeadlineExceeded("the gateway did not answer in time")
         effects: list[Effect] = []
-        waits = False
+        next_at = inf
         for table in (self._requests, self._pings):
             late = [number for number, (_, deadline) in table.items() if deadline <= now]
             effects += [Settle(table.pop(number)[0], error=error) for number in late]
-            waits = waits or bool(table)
+            next_at = min(next_at, *(deadline for _, deadline in table.values()), inf)
         for wish in self._wishes.values():
             if wish.tickets:
                 for ticket in [ticket for ticket, deadline in wish.tickets.items() if deadline <= now]:
                     del wish.tickets[ticket]
                     effects.append(Settle(ticket, error=error))
-                waits = waits or bool(wish.tickets)
-        self._sweep_at = now + SWEEP_S if waits else inf
+                next_at = min(next_at, *wish.tickets.values(), inf)
+        self._sweep_at = max(next_at, now + SWEEP_S)
         return effects

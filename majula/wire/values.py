@@ -32,7 +32,7 @@ def encode_value(value: object) -> tuple[Encoding, bytes]:
         return RAW, bytes(value)
     try:
         return MSGPACK, _encode_msgpack(value)
-    except (TypeError, OverflowError, ValueError) as error:
+    except (TypeError, OverflowError, ValueError, RecursionError) as error:
         raise InvalidRequest(f"this value cannot be sent: {error}") from None
 
 
