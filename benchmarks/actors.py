@@ -166,6 +166,7 @@ class StockPartner(Actor):  # type: ignore[misc]  # Thespian has no types
     seen = 0
     expected = 0
     reordered = 0
+    report_to: ActorAddress = None
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
         if isinstance(message, tuple) and message[0] == "ball":

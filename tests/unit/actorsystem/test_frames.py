@@ -11,9 +11,7 @@ from majula.actorsystem.frames import FrameError, FrameReader, encode, parse
 
 Frame = tuple[int, int, int, bytes]
 
-_frames = st.tuples(
-    st.integers(0, 255), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=300)
-)
+_frames = st.tuples(st.integers(0, 255), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=300))
 
 
 def read_all(stream: bytes, piece_bytes: list[int]) -> list[Frame]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +15,11 @@ from majula.actorsystem.rundir import RunDirError, prepare, remove_actor_sockets
 
 
 @pytest.fixture
-def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pytest's own paths are longer than a socket's may be: work relative to them, through a link-free short path."""
-    folder = Path("/tmp") / f"rd{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    monkeypatch.chdir(tmp_path)
+def short() -> Iterator[Path]:
+    """A private directory with a path short enough for sockets: pytest's own are too long."""
+    folder = Path(tempfile.mkdtemp(prefix="rd"))
     yield folder
-    for found in sorted(folder.rglob("*"), reverse=True):
-        found.rmdir() if found.is_dir() and not found.is_symlink() else found.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
 
 
 def test_a_missing_directory_is_made_with_its_parents_for_its_owner_alone(short: Path) -> None:
