@@ -19,13 +19,13 @@ from aiohttp.web_protocol import RequestHandler
 
 from majula.api.http.answers import JSON_TYPE, SAFETY_HEADERS, error_body, internal_error, raw_refusal
 from majula.api.http.events import EventStream
-from majula.wire.http_head import Head, RequestReader
 from majula.api.http.parameters import body_limit
 from majula.api.http.rules import Rules, refusal
 from majula.api.websocket.connection import Tally, WebSocketConnection
 from majula.api.websocket.handshake import Opening, open_websocket, wants_upgrade
 from majula.errors import InvalidRequest, MajulaError, Overloaded
 from majula.gateway.edge import EdgeContext
+from majula.wire.http_head import Head, RequestReader
 
 log = logging.getLogger("majula.http")
 

@@ -6,23 +6,34 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from aiohttp import web
+
 from majula.errors import InvalidRequest, from_code
 from majula.gateway.edge import EdgeContext
 from majula.gateway.exchange import Exchange
 from majula.wire.headers import AnyHeader, Call, Error, Publish, Request
 
-_MAX_LABEL_BYTES = 128
+_MAX_NAME_BYTES = 128
 
 
-def label_of(client: str) -> str:
+def checked_name(name: str, what: str) -> str:
+    """A client id, function or node as it came; empty is allowed, as it names nobody.
+
+    Raises:
+        InvalidRequest: longer than 128 bytes, or with characters that cannot be printed.
+    """
+    if len(name.encode("utf-8", "surrogateescape")) > _MAX_NAME_BYTES or not name.isprintable():
+        raise InvalidRequest(f"{what} is at most {_MAX_NAME_BYTES} bytes of printable UTF-8")
+    return name
+
+
+def label_of(request: web.Request) -> str:
     """The client id in a path. It is a label only: plain HTTP claims nothing.
 
     Raises:
-        InvalidRequest: longer than 128 bytes, or with control characters.
+        InvalidRequest: it is no name.
     """
-    if len(client.encode("utf-8", "surrogateescape")) > _MAX_LABEL_BYTES or any(not mark.isprintable() for mark in client):
-        raise InvalidRequest(f"a client id is at most {_MAX_LABEL_BYTES} bytes of printable UTF-8")
-    return client
+    return checked_name(request.match_info.get("client", ""), "a client id")
 
 
 class Asker:

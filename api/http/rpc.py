@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from majula.api.http.exchange import Asker, attached, label_of
+from majula.api.http.exchange import Asker, attached, checked_name, label_of
 from majula.api.http.parameters import as_text
 from majula.api.http.wording import json_answer
 from majula.errors import InvalidRequest, from_code
@@ -27,6 +27,7 @@ async def call(context: EdgeContext, http: web.Request, request: CallRequest) ->
     """`POST /majula/v1/calls`: the result, or an error with the status of its code."""
     if request.timeout_ms <= 0:
         raise InvalidRequest("timeout_ms is more than 0")
+    checked_name(request.function, "function")
     head = Call(
         0, request.function, JSON, request.timeout_ms, request.provider, request.node, request.idempotent, "", request.headers
     )
@@ -49,10 +50,11 @@ async def services(context: EdgeContext, http: web.Request, request: ServicesReq
 
 async def rpc(context: EdgeContext, http: web.Request, parameters: dict[str, Any]) -> web.StreamResponse:
     """`/majula/rpc`: always 200 once the call was made; `success` says how it went."""
-    function = as_text(parameters, "fun")
-    node, provider = as_text(parameters, "target_node"), as_text(parameters, "provider")
+    function = checked_name(as_text(parameters, "fun"), "fun")
+    node = checked_name(as_text(parameters, "target_node"), "target_node")
+    provider = checked_name(as_text(parameters, "provider"), "provider")
     arguments = _arguments(parameters, nesting=context.settings.limits.nesting)
-    async with attached(context, label_of(http.match_info.get("client", ""))) as asker:
+    async with attached(context, label_of(http)) as asker:
         fault, result = await _called(asker, Call(0, function, JSON, 10_000, provider, node), _encode(arguments))
         answer: dict[str, Any] = {"fun": function, "args": arguments, "client": asker.client_id}
     answer |= {"provider": provider, "target_node": node}
@@ -69,8 +71,9 @@ async def rpc(context: EdgeContext, http: web.Request, parameters: dict[str, Any
 
 async def list_rpc(context: EdgeContext, http: web.Request, parameters: dict[str, Any]) -> web.StreamResponse:
     """`/majula/list_rpc`."""
-    node, provider = as_text(parameters, "target_node"), as_text(parameters, "provider")
-    async with attached(context, label_of(http.match_info.get("client", ""))) as asker:
+    node = checked_name(as_text(parameters, "target_node"), "target_node")
+    provider = checked_name(as_text(parameters, "provider"), "provider")
+    async with attached(context, label_of(http)) as asker:
         found = await _services(asker, ServicesRequest(provider=provider, node=node))
     rpcs = [{"name": one.name, "note": one.note, "parameters": one.parameters, "results": one.results} for one in found]
     return json_answer({"target_node": node, "provider": provider, "rpcs": rpcs})

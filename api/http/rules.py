@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 
-from majula.wire.http_head import Head
 from majula.errors import CrossSite, InvalidRequest, MajulaError, WrongHost
+from majula.wire.http_head import Head
 
 TOKEN = re.compile(r"mjl_[A-Za-z0-9_-]{43}")
 """A token of ours. In a URL it would stand in histories, logs and Referer headers."""

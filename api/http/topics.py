@@ -38,7 +38,7 @@ async def pub(context: EdgeContext, http: web.Request, parameters: dict[str, Any
     topic = as_text(parameters, "topic")
     message = parameters["args"] if "args" in parameters and "msg" not in parameters else parameters.get("msg", "")
     payload = json_object(message, nesting=context.settings.limits.nesting)
-    async with attached(context, label_of(http.match_info.get("client", ""))) as asker:
+    async with attached(context, label_of(http)) as asker:
         await asker.ask(Publish(topic, JSON), encode_run([payload]))
         answer = {"status": "published", "topic": topic, "client": asker.client_id, "message": message}
     return json_answer(answer)
@@ -47,4 +47,4 @@ async def pub(context: EdgeContext, http: web.Request, parameters: dict[str, Any
 async def sub(context: EdgeContext, http: web.Request, parameters: dict[str, Any]) -> web.StreamResponse:
     """`/majula/sub`, an event stream."""
     head = Subscribe(1, as_text(parameters, "topic"))
-    return await events.stream(context, http, label_of(http.match_info.get("client", "")), head, only_objects=True)
+    return await events.stream(context, http, label_of(http), head, only_objects=True)

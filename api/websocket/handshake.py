@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from majula.wire.http_head import Head
 from majula.errors import InvalidRequest, MajulaError, MethodNotAllowed, NotFound
+from majula.wire.http_head import Head
 
 PATH = "/majula/ws"
 JSON_PROTOCOL = "majula.v1.json"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from majula.wire.http_head import parse_head
 from majula.api.http.rules import make_rules, refusal
 from majula.errors import MajulaError
+from majula.wire.http_head import parse_head
 
 TOKEN = "mjl_" + "aB3-_" * 8 + "xyz"
 

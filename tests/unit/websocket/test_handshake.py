@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from majula.wire.http_head import parse_head
 from majula.api.websocket.handshake import Opening, accept_key, open_websocket
 from majula.errors import MajulaError
+from majula.wire.http_head import parse_head
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
