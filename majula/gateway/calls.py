@@ -23,6 +23,7 @@ from majula.errors import (
     DeadlineExceeded,
     Draining,
     InvalidRequest,
+    LimitReached,
     MajulaError,
     NoProvider,
     NoSuchNode,
@@ -34,6 +35,15 @@ from majula.errors import (
 from majula.gateway.builtin import PROVIDER, Builtins
 from majula.gateway.outlets import End, Outlets
 from majula.gateway.peers import Peer
+from majula.gateway.plans import (
+    CALL_FIELDS,
+    PLANS_LIMIT,
+    CallPlan,
+    call_frame,
+    is_plain_result,
+    read_number,
+    result_frame,
+)
 from majula.gateway.session import Session
 from majula.gateway.settings import GatewayLimits
 from majula.messages.base import Role
@@ -41,7 +51,7 @@ from majula.rpc.choice import Choice
 from majula.rpc.operations import Service as PublicService
 from majula.rpc.pending import PendingCall, PendingCalls
 from majula.rpc.services import Service, Services
-from majula.wire.frames import encode_frame
+from majula.wire.frames import PREFIX_BYTES, Span, encode_frame, encode_header
 from majula.wire.headers import JSON, MSGPACK, RAW, Call, Cancel, Encoding, Result
 from majula.wire.values import decode_value
 
@@ -51,6 +61,9 @@ _TIMEOUT_LIMIT_MS = 3_600_000
 _RETRY_AFTER_S = 0.25
 # Arguments kept for a second attempt, of all calls together; beyond it a call gets its first attempt only.
 _KEPT_BYTES = 16 << 20
+# Numbers up to here are written in 32 bits.
+_NUMBER_LIMIT = 1 << 32
+_HEAD_BYTES = 13
 # Calls from one other gateway that are under way here: those of all its clients.
 _PEER_CALLS = 1 << 20
 
@@ -126,6 +139,60 @@ class Calls:
 
     # --- events
 
+    def call_planned(self, session: Session, chunk: bytes, span: Span, now: float) -> bool:
+        """A CALL whose header is known but for its number. False: it is not, or something stands in the way; `call` tells."""
+        number, behind = read_number(chunk, span)
+        plan = session.plans.get(chunk[behind : span[1]])
+        if (
+            plan is None
+            or not number
+            or plan.version != self.services.version
+            or chunk[span[0] + PREFIX_BYTES] != CALL_FIELDS
+            or self.is_draining
+        ):
+            return False
+        header = plan.header
+        service = plan.only
+        if service is None:
+            service = self._choice.pick(plan.providers, provider=header.provider, is_usable=self._is_usable)
+            if service is None:
+                return False
+        is_here = service.gateway == self._role
+        target = self._session_of(service.provider) if is_here else self._peers.get(service.gateway)
+        pending = self._pending
+        if target is None or (is_here and pending.count_target(target) >= self._limit):
+            return False
+        body = chunk[span[1] : span[2]]
+        tail = plan.tails.get(service.provider) or plan.tail(service.provider, session.client_id)
+        if not target.outbox.fits(len(tail) + len(body) + _HEAD_BYTES):
+            return False
+        attempt = _Attempt(session, header, session.client_id, now + plan.timeout_s)
+        attempt.number = number
+        attempt.provider = service.provider
+        try:
+            call = pending.add(session, number, target, attempt.deadline, attempt)
+        except (LimitReached, KeyError):
+            return False
+        self._started += 1
+        self._out.answer(target, call_frame(call.id, tail, body), now)
+        self._choice.started(service.provider)
+        if header.idempotent or service.idempotent or not is_here:
+            attempt.may_repeat = header.idempotent or service.idempotent
+            self._keep(attempt, body)
+        return True
+
+    def result_plain(self, end: End, chunk: bytes, span: Span, now: float) -> bool:
+        """A RESULT without a fault. False: it is something else, and `result` understands it."""
+        number, behind = read_number(chunk, span)
+        if not number or not is_plain_result(chunk, span, behind):
+            return False
+        call = self._pending.get(number)
+        if call is None or call.target is not end or call.origin_call >= _NUMBER_LIMIT:
+            return False
+        self._take(call)
+        self._out.answer(call.origin, result_frame(call.origin_call, chunk[behind : span[2]], span[1] - behind), now)
+        return True
+
     def call(self, session: Session, header: Call, body: bytes, now: float) -> None:
         """A client calls."""
         if header.call <= 0:
@@ -147,6 +214,8 @@ class Calls:
             return
         deadline = now + min(header.timeout_ms, _TIMEOUT_LIMIT_MS) / 1000.0
         self._send(_Attempt(session, header, session.client_id, deadline), body, now)
+        if header.timeout_ms <= _TIMEOUT_LIMIT_MS and header.headers is None:
+            self._plan(session, header)
 
     def call_from_peer(self, peer: Peer, header: Call, body: bytes, now: float) -> None:
         """Another gateway has chosen a provider that is attached here, by what it knows."""
@@ -287,6 +356,14 @@ class Calls:
             self._raise_nobody(header, attempt.without)
             return
         self._start(attempt, body, service, now)
+
+    def _plan(self, session: Session, header: Call) -> None:
+        """This header will come again, with another number."""
+        plans = session.plans
+        if len(plans) >= PLANS_LIMIT:
+            plans.clear()
+        plan = CallPlan(header, self.services.providers(header.function), self.services.version)
+        plans[encode_header(msgspec.structs.replace(header, call=0))[3:]] = plan
 
     def _raise_nobody(self, header: Call, without: str) -> None:
         providers = self.services.providers(header.function)

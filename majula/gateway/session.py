@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from majula.errors import MajulaError
 from majula.gateway.outbox import Outbox
+from majula.gateway.plans import CallPlan
 from majula.gateway.settings import GatewayLimits
 from majula.wire.headers import Register
 
@@ -66,6 +67,7 @@ class Session:
         "name",
         "number",
         "outbox",
+        "plans",
         "received_frames",
         "secret",
         "subscriptions",
@@ -100,6 +102,7 @@ class Session:
         self.ended_by: MajulaError | None = None
         self.subscriptions: dict[SubscriptionKey, None] = {}
         self.functions: dict[str, Register] = {}
+        self.plans: dict[bytes, CallPlan] = {}  # by the bytes of a CALL header behind its number
         self.received_frames = 0
 
     def statistics(self) -> SessionStatistics:

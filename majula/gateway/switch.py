@@ -10,6 +10,7 @@ copied out of its chunk once, and that one bytes object goes into the outbox of 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from random import Random
 
@@ -25,6 +26,7 @@ from majula.errors import (
 from majula.gateway.calls import Calls
 from majula.gateway.outlets import Outlets
 from majula.gateway.peers import Peer
+from majula.gateway.plans import CALL_TAG, RESULT_TAG
 from majula.gateway.requests import Requests, Slices
 from majula.gateway.routes import GroupRoute, Route, Routes
 from majula.gateway.session import Connection, Session, SessionStatistics
@@ -68,6 +70,8 @@ from majula.wire.headers import (
 
 PUBLISH_TAG = 3
 """Second byte of a PUBLISH header; the first says "array of so many fields", the second is the frame type."""
+
+_message_bytes = struct.Struct("<I").unpack_from
 
 # Parts into which one run is cut for a queue group at most: more members than this get theirs with the next run.
 _SHARES = 64
@@ -223,19 +227,26 @@ class Switch:
         """Frames of one client, in order."""
         routes = self.routes.by_header()
         out = self._out
+        calls = self.calls
         limit = self._body_limit_bytes
-        for start, body, end in spans:
+        for span in spans:
+            start, body, end = span
             if not session.is_open:
                 return
             self._received_frames += 1
-            if chunk[start + 7] == PUBLISH_TAG:
+            tag = chunk[start + 7]
+            if tag == PUBLISH_TAG:
                 route = routes.get(chunk[start + PREFIX_BYTES : body])
-                if route is not None and route.is_plain and end - body <= limit:
-                    try:
-                        count = count_run(chunk, body, end)
-                    except ProtocolError as error:
-                        self.close(session, error, now)
-                        return
+                size = end - body
+                if route is not None and route.is_plain and size <= limit:
+                    if size >= MESSAGE_PREFIX_BYTES and _message_bytes(chunk, body)[0] + MESSAGE_PREFIX_BYTES == size:
+                        count = 1
+                    else:
+                        try:
+                            count = count_run(chunk, body, end)
+                        except ProtocolError as error:
+                            self.close(session, error, now)
+                            return
                     self._received_messages += count
                     frame = chunk[start:end]
                     for target in route.sessions:
@@ -248,9 +259,17 @@ class Switch:
                     if route.peers:
                         self._to_peers(route.peers, frame, count, now)
                     continue
-                self._serve(session, self._publish, chunk, (start, body, end), now)
+                self._serve(session, self._publish, chunk, span, now)
+            elif tag == CALL_TAG:
+                if end - body <= limit and calls.call_planned(session, chunk, span, now):
+                    continue
+                self._serve(session, self._other, chunk, span, now)
+            elif tag == RESULT_TAG:
+                if end - body <= limit and calls.result_plain(session, chunk, span, now):
+                    continue
+                self._serve(session, self._other, chunk, span, now)
             else:
-                self._serve(session, self._other, chunk, (start, body, end), now)
+                self._serve(session, self._other, chunk, span, now)
             routes = self.routes.by_header()
 
     def submit(self, session: Session, header: AnyHeader, body: bytes, now: float) -> None:
