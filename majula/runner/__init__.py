@@ -9,6 +9,8 @@ The only room that imports all layers. Read in this order:
 - `handout`: gives them to the children that serve them, again after each restart.
 - `turnaway`: closes connections to a gateway in quarantine.
 - `tree`: starts the actor system, watches its admin and its root supervisor, knows the roles.
+- `readiness`: whether the node serves.
+- `status`: what `majula status` shows.
 - `control`: the control socket: `status` and `stop`, whatever state the tree is in.
 - `lifelog`: one line a lifecycle event on standard error.
 - `summary`: what a person sees when the node is up.

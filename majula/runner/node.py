@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Coroutine
 from pathlib import Path
 from types import FrameType
@@ -17,28 +16,27 @@ from typing import Literal
 
 import msgspec
 
-import majula
 from majula.actorsystem.process import describe, freeze, new_loop
 from majula.actorsystem.rundir import RunDirError, prepare
 from majula.config import LoadedConfig
 from majula.messages.base import Role
-from majula.messages.supervision import ChildStatus, Death, Report, RoleEntry, Status
+from majula.messages.supervision import Report, RoleEntry
 from majula.runner.control import ControlSocket
 from majula.runner.exits import BAD_CONFIG, CRASHED, OK, NodeExit
 from majula.runner.handout import Handout
 from majula.runner.lifelog import LEVELS, LifeLog, LogBridge
 from majula.runner.listeners import Listeners
 from majula.runner.lock import DirectoryLock
-from majula.runner.plan import ROOT, Plan
-from majula.runner.summary import address_of, summary
+from majula.runner.plan import Plan
+from majula.runner.readiness import Readiness
+from majula.runner.status import State, StatusBoard
+from majula.runner.summary import summary
 from majula.runner.tree import Tree, TreeEnded, adopt_orphans, wait_for_former_tree
 from majula.runner.turnaway import TurnAway
 from majula.supervision import RestartBudget
 from majula.supervision.budget import BudgetLimits
 
 _log = logging.getLogger(__name__)
-
-State = Literal["starting", "serving", "degraded", "recovering", "draining", "stopping"]
 
 _STOP_ALLOWANCE_S = 2.0
 
@@ -68,10 +66,9 @@ class Node:
         self._tree: Tree | None = None
         self._turn_away: TurnAway
         self._trees = 0
-        self._tree_ends: deque[tuple[float, str, int]] = deque(maxlen=8)
         self._incarnations: dict[Role, int] = {}
-        self._quarantined: set[Role] = set()
-        self._statuses: dict[Role, Status] = {}
+        self._readiness = Readiness(plan.roles)
+        self._board = StatusBoard(self._config, plan.listeners, began_at=self._started_at)
 
     def run(self) -> int:
         """Runs the node until it is stopped or cannot go on.
@@ -160,7 +157,7 @@ class Node:
     async def _open(self, listeners: Listeners) -> tuple[Handout, ControlSocket]:
         self._turn_away = TurnAway(self._loop, listeners.by_name())
         handout = Handout(self._run_dir, listeners.by_name(), on_given=self._turn_away.end)
-        control = ControlSocket(self._run_dir, status=self.status, stop=self._on_stop_asked)
+        control = ControlSocket(self._run_dir, status=self._status, stop=self._on_stop_asked)
         await control.start()
         return handout, control
 
@@ -183,12 +180,11 @@ class Node:
         finally:
             tree.end()
             self._tree = None
-            self._quarantined.clear()
-            self._statuses.clear()
+            self._readiness.tree_ended()
             self._turn_away.end_all()
 
     def _tree_ended(self, ended: TreeEnded) -> None:
-        self._tree_ends.appendleft((time.monotonic(), ended.reason, self._trees))
+        self._board.tree_ended(ended.reason, self._trees)
         self._say("tree.died", "error", reason=ended.reason)
         if self._signals:
             return  # it is being stopped anyway
@@ -270,8 +266,8 @@ class Node:
     def _on_roles(self, roles: dict[Role, RoleEntry]) -> None:
         for role, entry in roles.items():
             self._incarnations[role] = max(entry.incarnation, self._incarnations.get(role, 0))
-        self._quarantined -= roles.keys()
-        self._look_whether_ready(roles)
+        self._readiness.roles_came(roles)
+        self._look_whether_ready()
 
     def _on_report(self, report: Report) -> None:
         fields: dict[str, object] = {"incarnation": report.incarnation, "supervisor": report.supervisor}
@@ -280,33 +276,33 @@ class Node:
         self._log.write(
             report.context, LEVELS[report.context], role=report.offender, pid=report.pid, reason=report.reason, **fields
         )
+        self._readiness.reported(report)
         if report.context == "child.quarantined":
-            self._quarantined.add(report.offender)
             self._turn_away.begin(found.name for found in self._plan.listeners if found.role == report.offender)
-            self._look_whether_ready(self._tree.roles if self._tree is not None else {})
+        self._look_whether_ready()
 
-    def _look_whether_ready(self, roles: dict[Role, RoleEntry]) -> None:
+    def _look_whether_ready(self) -> None:
         if self._signals:
             return
-        missing = set(self._plan.roles) - roles.keys()
-        if missing - self._quarantined:
-            self._state = "starting" if not self._is_ready else "recovering"
+        verdict = self._readiness.verdict()
+        if verdict == "incomplete":
+            self._state = "recovering" if self._is_ready else "starting"
             return
-        self._state = "degraded" if missing else "serving"
+        self._state = verdict
         if not self._is_ready:
             self._is_ready = True
             ready_s = time.monotonic() - self._started_at
             self._say("node.ready", "info", after_s=round(ready_s, 3))
-            self._print_summary(roles, ready_s)
+            self._print_summary(ready_s)
 
-    def _print_summary(self, roles: dict[Role, RoleEntry], ready_s: float) -> None:
+    def _print_summary(self, ready_s: float) -> None:
         text = summary(
             node_id=self._config.node_id,
             pid=os.getpid(),
             source=self._source,
             data_dir=self._config.data_dir,
             run_dir=self._config.run_dir,
-            roles=roles,
+            roles={} if self._tree is None else self._tree.roles,
             listeners=self._plan.listeners,
             ready_s=ready_s,
         )
@@ -318,55 +314,8 @@ class Node:
     def _say(self, event: str, level: Literal["info", "warning", "error"], *, reason: str = "", **fields: object) -> None:
         self._log.write(event, level, role="runner", pid=os.getpid(), reason=reason, **fields)
 
-    # --- status
-
-    async def status(self) -> dict[str, object]:
-        """What `majula status --json` prints."""
-        roles = [] if self._tree is None else await self._role_statuses(self._tree)
-        return {
-            "node_id": self._config.node_id,
-            "version": majula.__version__,
-            "pid": os.getpid(),
-            "state": self._state,
-            "up_s": round(time.monotonic() - self._started_at, 3),
-            "data_dir": self._config.data_dir,
-            "run_dir": self._config.run_dir,
-            "addresses": [
-                {"name": listener.name, "role": listener.role, "address": address_of(listener)}
-                for listener in self._plan.listeners
-            ],
-            "admin_pid": 0 if self._tree is None else self._tree.admin_pid,
-            "roles": roles,
-        }
-
-    async def _role_statuses(self, tree: Tree) -> list[dict[str, object]]:
-        """Every role, below its supervisor. What a supervisor that does not answer said last is shown, and marked as old."""
-        answers = await tree.statuses()
-        found = [_plain(self._root_status(tree), "runner", is_fresh=True)]
-        for supervisor, answer in answers.items():
-            is_fresh = answer is not None
-            if answer is not None:
-                self._statuses[supervisor] = answer
-            known = self._statuses.get(supervisor)
-            children = known.children if known is not None else ()
-            found += [_plain(child, supervisor, is_fresh=is_fresh) for child in children]
-        return found
-
-    def _root_status(self, tree: Tree) -> ChildStatus:
-        entry = tree.roles.get(ROOT)
-        now = time.monotonic()
-        return ChildStatus(
-            role=ROOT,
-            state="starting" if entry is None else "running",
-            pid=0 if entry is None else entry.pid,
-            address="" if entry is None else entry.address,
-            incarnation=self._trees,
-            restarts=self._trees - 1,
-            deaths=tuple(Death(ago_s=now - at, reason=reason, incarnation=number) for at, reason, number in self._tree_ends),
-            retry_in_s=-1.0,
-            up_s=now - tree.began_at,
-            silent_s=0.0,
-        )
+    async def _status(self) -> dict[str, object]:
+        return await self._board.read(state=self._state, tree=self._tree, trees=self._trees)
 
 
 def _process_age_s() -> float:
@@ -374,12 +323,3 @@ def _process_age_s() -> float:
     fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
     began_at = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of proc(5), counted from boot
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began_at)
-
-
-def _plain(child: ChildStatus, supervisor: Role, *, is_fresh: bool) -> dict[str, object]:
-    plain: dict[str, object] = msgspec.to_builtins(child)
-    # `Death` travels as an array; people and programs read it by name.
-    plain["deaths"] = [
-        {"ago_s": round(death.ago_s, 3), "reason": death.reason, "incarnation": death.incarnation} for death in child.deaths
-    ]
-    return {"supervisor": supervisor, "is_fresh": is_fresh, **plain}
