@@ -78,6 +78,10 @@ class ChangeLog:
         """Bytes of all keys (as characters) and values."""
         return self._bytes
 
+    def statistics(self) -> dict[str, int]:
+        """How much is kept: `changes` counts superseded ones too."""
+        return {"entries": len(self._entries), "tombstones": len(self._removed), "changes": len(self._versions)}
+
     def after(self, version: int) -> Iterator[tuple[int, str, bytes | None]]:
         """The changes after `version`, oldest first, as (version, key, value); None is a removal. Not to be kept across
         changes."""

@@ -119,6 +119,7 @@ class TablePublisher:
         self._limits = limits
         self._holders: dict[Address, _Holder] = {}
         self._flush_at = inf
+        self._flushed = 0  # the version up to which everything is due
         self._is_urgent = False
         self._tokens: deque[tuple[int, int, float]] = deque()  # (version, token, deadline), versions ascending
         self._tokens_due = inf  # not later than the earliest of their deadlines
@@ -183,20 +184,24 @@ class TablePublisher:
             holder = self._holders.setdefault(sender, _Holder())
             holder.asked = True
             holder.probe_at, holder.probe_s = inf, PROBE_S
-            is_known = message.epoch == self.epoch and self._log.floor <= message.version <= self.version
+            # Epoch 0 is that of who has nothing, also where the table itself is a copy that was never filled.
+            is_known = message.epoch == self.epoch > 0 and self._log.floor <= message.version <= self.version
             if is_known:
                 holder.rewind(message.version, None)
                 holder.in_force = min(holder.in_force, message.version)
             else:
                 holder.rewind(0, self.version)
                 holder.in_force = -1
+            self._flushed = self.version
             # Also when there is nothing to send: the holder waits for a word, and confirms what it has.
             return self._pump(sender, holder, now, speak=True) if self.is_open else []
         known = self._holders.get(sender)
         if known is None or message.epoch != self.epoch or not known.asked:
             return []
         self._confirmed(known, message, now)
-        effects = self._pump(sender, known, now)
+        # Only what was due already and the window has held back: newer changes wait for their 5 ms.
+        is_due = known.sent < self._flushed or known.snapshot_from is not None
+        effects = self._pump(sender, known, now) if is_due else []
         return effects + self._settle()
 
     def refused(self, holder: Address, message: Message, now: float) -> None:
@@ -314,6 +319,7 @@ class TablePublisher:
 
     def _pump_all(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
+        self._flushed = self.version
         for address, holder in self._holders.items():
             effects += self._pump(address, holder, now)
         return effects

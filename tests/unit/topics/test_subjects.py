@@ -15,7 +15,9 @@ def test_topic_is_any_utf8_text_without_control_characters(topic: str) -> None:
     assert check_topic(topic) == topic
 
 
-@pytest.mark.parametrize("topic", ["", "x" * 257, "é" * 129, "a\nb", "a\x00", "a\x7f", "a\x85b", "a\u2028b", "\ud800", "\x1b[31m"])
+@pytest.mark.parametrize(
+    "topic", ["", "x" * 257, "é" * 129, "a\nb", "a\x00", "a\x7f", "a\x85b", "a\u2028b", "\ud800", "\x1b[31m"]
+)
 def test_topic_that_is_empty_long_or_has_control_characters_is_refused(topic: str) -> None:
     with pytest.raises(InvalidRequest):
         check_topic(topic)
@@ -49,7 +51,17 @@ def test_without_pattern_wildcards_are_ordinary_characters() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "topic"),
-    [("a.*", "a.b"), ("*.b", "a.b"), ("a.>", "a.b"), ("a.>", "a.b.c"), (">", "a"), (">", "a.b"), ("*", "a"), ("a.*", "a."), ("*.*", ".")],
+    [
+        ("a.*", "a.b"),
+        ("*.b", "a.b"),
+        ("a.>", "a.b"),
+        ("a.>", "a.b.c"),
+        (">", "a"),
+        (">", "a.b"),
+        ("*", "a"),
+        ("a.*", "a."),
+        ("*.*", "."),
+    ],
 )
 def test_pattern_matches(pattern: str, topic: str) -> None:
     assert matches(pattern, topic)
