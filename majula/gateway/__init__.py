@@ -1,6 +1,14 @@
 """The gateway's core: clients on one side, tables and other gateways on the other, and what moves between them.
 
-Read `settings` (what the child spec gives it), `outbox` (what waits for one client), `session` (one client), `switch` (where
-a frame goes), `requests` (what changes a session), `builtin` (the node's own functions), `edge` (what a surface such as HTTP
-must offer).
+Read in this order:
+
+- `settings`: what the child spec gives it.
+- `outbox`: what waits for one client.
+- `session`: one client. `peers`: another gateway of this node.
+- `switch`: where a frame goes; the front of the whole room. `outlets`: the way out of it.
+- `routes`: from the header of a publication to its subscribers.
+- `calls`: RPC. `plans`: its short way for headers that are known.
+- `requests`: what changes a session, or asks about the node.
+- `builtin`: the node's own functions.
+- `edge`: what a surface such as HTTP must offer, and what it is lent. `exchange`: request and answer over a session.
 """
