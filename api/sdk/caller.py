@@ -100,7 +100,7 @@ class Caller:
                     idempotent=idempotent,
                     headers=headers,
                 )
-                if not self._outbox.put(frame):
+                if not self._outbox.put(frame, at_once=len(self._open) == 1):
                     raise Overloaded("the buffer of this client is full", retry_after_s=0.01)
             except MajulaError:
                 self._open.close(number)

@@ -94,6 +94,7 @@ class Client:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: Connection | None = None
         self._dialling: asyncio.Task[None] | None = None
+        self._is_reading = False  # frames are being taken; what they cause is written behind the last of them
         self._is_open = False  # calls and messages may be written
         self._ready: asyncio.Future[None] | None = None  # `connect` waits for it
         self._state = State("connecting")
@@ -719,7 +720,7 @@ class Client:
             self._running_loop().call_soon(self._step, session.Quiet())
 
     def _wake(self) -> None:
-        if self._loop is not None:
+        if self._loop is not None and not self._is_reading:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
@@ -746,6 +747,7 @@ class Client:
         assert self._loop is not None
         self._core.heard(self._loop.time())
         routes = self._interests.routes
+        self._is_reading = True
         try:
             for start, body, end in spans:
                 head = chunk[start + 6 : body]
@@ -756,6 +758,9 @@ class Client:
                     self._frame(head, chunk, body, end)
         except ProtocolError as error:
             self._break(f"the gateway sent what is no frame: {error}")
+        finally:
+            self._is_reading = False
+            self._flush()  # results of plain functions, what callbacks published: no turn of the loop later
 
     def connection_lost(self, connection: Connection, reason: str) -> None:
         if connection is self._connection:

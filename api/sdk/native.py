@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from typing import cast
 
@@ -20,6 +21,7 @@ class NativeConnection(asyncio.Protocol):
         self._receiver = receiver
         self._reader = FrameReader(limit_bytes=READ_LIMIT_BYTES)
         self._transport: asyncio.Transport | None = None
+        self._descriptor = -1
         self._ended = False  # by us: nothing more is told
         self._closed = asyncio.Event()
 
@@ -27,6 +29,8 @@ class NativeConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         endpoint = transport.get_extra_info("socket")
+        if type(transport).__module__.startswith("uvloop"):
+            self._descriptor = endpoint.fileno()
         if endpoint is not None and endpoint.family in (socket.AF_INET, socket.AF_INET6):
             endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -50,14 +54,26 @@ class NativeConnection(asyncio.Protocol):
             self._receiver.writable()
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._descriptor = -1
         self._closed.set()
         if not self._ended:
             self._ended = True
             self._receiver.connection_lost(self, str(error) if error else "the gateway closed it")
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None and not self._ended:
-            self._transport.write(data)
+        transport = self._transport
+        if transport is None or self._ended:
+            return
+        if self._descriptor >= 0 and not transport.get_write_buffer_size():
+            # uvloop writes at the end of the loop's turn; the outbox has gathered already, and now the peer can begin.
+            try:
+                written = os.write(self._descriptor, data)
+            except OSError:  # full, or broken: the transport finds out which
+                written = 0
+            if written == len(data):
+                return
+            data = data[written:]
+        transport.write(data)
 
     def close(self) -> None:
         self._ended = True

@@ -22,6 +22,10 @@ _LENGTH = struct.Struct("<I")
 RUN_BYTES = 65_536
 """A run is closed at this size: a longer one would only delay its first message, a frame's cost is spread over 500 by then."""
 
+FRAMES_AT_ONCE = 16
+"""So many calls or results are written without waiting for the end of the loop's turn. Otherwise a client with 64 calls in
+flight, its gateway and the provider each work on all 64 while the two others wait: 54 k calls/s instead of 96 k on two cores."""
+
 MAX_TOPIC_BYTES = 256
 _MAX_HEADS = 1_024
 
@@ -88,11 +92,12 @@ class Outbox:
         if len(data) > limit:
             raise TooLarge(f"a message of {len(data)} bytes is over the limit of {limit}", limit_bytes=limit)
 
-    def put(self, frame: bytes, *, reserve: bool = False) -> bool:
+    def put(self, frame: bytes, *, reserve: bool = False, at_once: bool = False) -> bool:
         """Queue one frame of the present session behind what waits; False: no room, nothing was queued.
 
         Args:
             reserve: an answer that a peer waits for may use as much again as the limit.
+            at_once: urge, as somebody waits for this one alone.
         """
         if self.waiting_bytes + len(frame) > self._limit_bytes << reserve:
             return False
@@ -101,7 +106,9 @@ class Outbox:
         self._bound.append(len(self._pieces))
         self._pieces.append(frame)
         self._ready_bytes += len(frame)
-        if not self._woken:
+        if at_once or len(self._bound) >= FRAMES_AT_ONCE:
+            self._urge()
+        elif not self._woken:
             self._woken = True
             self._wake()
         return True

@@ -179,14 +179,17 @@ class JsonPackages:
         Raises:
             ProtocolError: it is no package.
         """
-        frames: list[bytes] = []
-        run: list[bytes] = []
-        key: tuple[str, bool, str, Encoding] | None = None
         try:
             package = _decode_package(text)
             packages = [package] if package.packages is None else [_decode_package(raw) for raw in package.packages]
+            return chunk_of(self._frames(packages))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ProtocolError(f"a package cannot be read: {error}") from None
+
+    def _frames(self, packages: list[_Package]) -> list[bytes]:
+        frames: list[bytes] = []
+        run: list[bytes] = []
+        key: tuple[str, bool, str, Encoding] | None = None
         for one in packages:
             if one.method == "SUB_RESULT" and one.headers is None:
                 encoding, payload = _payload(one.args)
@@ -205,7 +208,7 @@ class JsonPackages:
                 frames.append(frame)
         if key is not None:
             frames.append(_delivery(key, run))
-        return chunk_of(frames)
+        return frames
 
     def _receive(self, package: _Package) -> bytes:
         match package.method:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from majula.api.sdk.connection import READ_LIMIT_BYTES, WRITE_HIGH_BYTES, Receiv
 from majula.api.sdk.packages import JsonPackages, chunk_of
 from majula.errors import ConnectionLost, MajulaError, ProtocolError, Unauthorized
 from majula.wire.frames import FrameReader
+
+_log = logging.getLogger("majula.sdk")
 
 PATH = "/majula/ws"
 PROTOCOLS = {"msgpack": "majula.v1.msgpack", "json": "majula.v1.json"}
@@ -136,6 +139,10 @@ class WebSocketConnection:
             reason = f"the gateway sent what is no frame: {error}"
         except (ConnectionError, aiohttp.ClientError) as error:
             reason = str(error) or reason
+        except Exception as error:
+            # Our fault. The native transport ends the same way: the event loop closes a connection whose protocol raised.
+            _log.exception("websocket.failed")
+            reason = f"the client failed: {error!r}"
         self._lost(reason)
 
     def _lost(self, reason: str) -> None:

@@ -36,6 +36,12 @@ class FakeGateway:
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Event()
 
+    async def start_tcp(self) -> FakeGateway:
+        """On a free port of loopback instead."""
+        self._server = await asyncio.get_running_loop().create_server(lambda: FakeSession(self), "127.0.0.1", 0)
+        self.address = f"majula://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
     async def start(self) -> FakeGateway:
         self.path.unlink(missing_ok=True)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: FakeSession(self), str(self.path))
