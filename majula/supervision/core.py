@@ -212,7 +212,7 @@ class SupervisorCore:
 
     def _on_ponged(self, event: ChildPonged, now: float) -> None:
         child = self._children.get(event.role)
-        if child is not None and child.state == "running":
+        if child is not None and child.state in ("starting", "running"):
             child.missed, child.asked, child.heard_at = 0, False, now
             child.statistics, child.queues = event.statistics, event.queues
 
@@ -290,7 +290,8 @@ class SupervisorCore:
             self._tick_at = now + self._settings.pulse.interval_s
             self._sequence += 1
             for child in self._children.values():
-                if child.state == "running":
+                # Also while it starts: its loop answers, or it hangs; `start_s` is for one that turns and is never ready.
+                if child.state in ("starting", "running") and child.address:
                     self._watch(child)
         if now >= self._drain_until:
             for child in self._children.values():

@@ -188,7 +188,13 @@ class NodeRig:
 
     async def ask_gateway(self, port: int | None = None) -> int:
         """Connects; the pid of the gateway that answers. Raises ConnectionRefusedError where nobody listens."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.ports[0])
+        return await self._ask(*await asyncio.open_connection("127.0.0.1", port or self.ports[0]))
+
+    async def ask_unix(self, path: str) -> int:
+        """The same, by the native port's socket."""
+        return await self._ask(*await asyncio.open_unix_connection(path))
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         try:
             return int(await reader.readline() or b"0")
         finally:

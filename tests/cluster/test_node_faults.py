@@ -85,17 +85,19 @@ async def test_no_connection_is_refused_while_the_gateway_is_killed(tmp_path: Pa
         connected = 0
         kills = 0
 
-        async def knock() -> None:
+        unix = str(node.run_dir / f"native-{node.ports[0]}.sock")
+
+        async def knock(is_unix: bool) -> None:
             nonlocal connected
             while kills < 4:
                 # A connection that the killed gateway had accepted is cut; one that it had not waits for the next one.
                 try:
-                    await node.ask_gateway()
+                    await (node.ask_unix(unix) if is_unix else node.ask_gateway())
                 except ConnectionResetError:
                     continue
                 connected += 1
 
-        knocking = [asyncio.create_task(knock()) for _ in range(8)]
+        knocking = [asyncio.create_task(knock(number % 2 == 0)) for number in range(8)]
         for _ in range(4):
             await node.harm(f"gateway:{node.ports[0]}", signal.SIGKILL)
             kills += 1

@@ -265,6 +265,15 @@ def test_frozen_child_is_found_within_three_seconds_and_restarted() -> None:
     assert next(r.reason for r in world.reports if r.context == "child.died") == "hung: 4 pings unanswered"
 
 
+def test_child_that_is_frozen_while_it_starts_is_found_as_fast() -> None:
+    world = World((spec("one", start_s=60.0),))
+    world.slow.add("one")
+    world.frozen.add("one")
+    world.begin()
+    world.run_for(3.0)
+    assert "child.hung" in world.said("one")
+
+
 def test_child_that_answers_is_never_killed() -> None:
     world = World(THREE).begin()
     world.run_for(1_000.0)
