@@ -82,7 +82,7 @@ class NativeEdge:
         self._accepted += 1
         self._connections.add(connection)
         if self._sweep is None:
-            self._sweep = self.context.loop.call_later(_SWEEP_S, self._look)
+            self._sweep = self.context.loop.call_later(_SWEEP_S, self._sweep_now)
         return True
 
     def closed(self, connection: NativeConnection) -> None:
@@ -90,10 +90,13 @@ class NativeEdge:
             self._connections.discard(connection)
             self._received_bytes += connection.received_bytes
 
-    def _look(self) -> None:
-        self._sweep = None
-        now = self.context.loop.time()
+    def look(self, now: float) -> None:
+        """The sweep: whoever is silent, stuck or dead at loop time `now` is pinged or cut off."""
         for connection in list(self._connections):
             connection.look(now)
+
+    def _sweep_now(self) -> None:
+        self._sweep = None
+        self.look(self.context.loop.time())
         if self._connections:
-            self._sweep = self.context.loop.call_later(_SWEEP_S, self._look)
+            self._sweep = self.context.loop.call_later(_SWEEP_S, self._sweep_now)
