@@ -101,6 +101,11 @@ class LifeLog:
             return False
 
 
+_OWN_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"} | {
+    "event", "level", "node", "role", "pid", "reason", "time", "traceback", "logger", "lines_dropped"
+}
+
+
 class LogBridge(logging.Handler):
     """Python's own log records as lines of the life log. Installed before the first fork, so every process of the node has it.
 
@@ -117,6 +122,9 @@ class LogBridge(logging.Handler):
             return  # Thespian's greetings; nobody else logs without a name
         try:
             fields: dict[str, object] = {"logger": record.name}
+            for name, value in vars(record).items():
+                if name not in _OWN_FIELDS:  # what the caller gave as `extra`: a trace id, a client
+                    fields[name] = value if isinstance(value, int | float) else str(value)[:200]
             if record.exc_info and record.exc_info[0] is not None:
                 # Its end, because there the exception stands; what is longer than a line of the log would be lost as a whole.
                 fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-1_500:]

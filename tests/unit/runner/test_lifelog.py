@@ -107,3 +107,8 @@ def test_line_that_is_too_long_for_the_pipe_loses_its_details_only(pipe: tuple[i
     log(pipe[1]).write("child.died", "error", role="router", pid=7, reason="é" * 2_000, note="x" * 5_000)
     line = json.loads(os.read(pipe[0], 4_096))
     assert (line["event"], line["is_cut"]) == ("child.died", True)
+
+
+def test_extra_fields_of_a_record_are_in_its_line(pipe: tuple[int, int]) -> None:
+    line = bridged(pipe, "request.failed", extra={"trace_id": "ab12", "role": "forged"})
+    assert (line["reason"], line["trace_id"]) == ("request.failed", "ab12") and line["role"] != "forged"
