@@ -24,6 +24,13 @@ SWEEP_S = 0.5
 
 _BACKLOG = 1024
 
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+}
+"""What a page of an allowed origin may send; a browser asks before it does."""
+
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -146,6 +153,8 @@ class HttpEdge:
         self._in_flight += 1
         self._idle.clear()
         try:
+            if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+                return web.Response(status=204, headers=_PREFLIGHT)  # the origin was judged already
             return await handler(request)
         except MajulaError as error:
             return _error_answer(error)

@@ -15,7 +15,7 @@ import uvloop
 
 from majula.api.http import planned, routes
 from majula.gateway.settings import GatewayLimits
-from tests.edges import Served, body_of, exchange, request, serve_http, status_of
+from tests.edges import Served, body_of, client_frame, exchange, request, serve_http, status_of
 
 
 @pytest.fixture
@@ -327,7 +327,33 @@ async def test_an_allowed_origin_may_read_the_answer() -> None:
         assert status_of(found) == 200 and b"Access-Control-Allow-Origin: https://app.example" in found
 
 
+async def test_a_page_of_an_allowed_origin_may_ask_what_it_may_send() -> None:
+    asked = ("Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type")
+    async with serve_http(origins=("https://app.example",)) as served:
+        found = await exchange(served.port, request("OPTIONS", "/majula/v1/calls", "Origin: https://app.example", *asked))
+        assert status_of(found) == 204 and b"Access-Control-Allow-Headers: Authorization, Content-Type" in found
+        found = await exchange(served.port, request("OPTIONS", "/majula/pub", "Origin: https://evil.example", *asked))
+        assert status_of(found) == 403
+
+
 # --- connections
+
+
+async def test_a_websocket_may_be_opened_on_a_connection_that_served_requests(served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    async with asyncio.timeout(10):
+        writer.write(b"GET /majula/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b'"ready":true}')
+        writer.write(
+            b"GET /majula/ws/a HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            + client_frame(1, b'{"method":"HEARTBEAT","id":1}')  # behind the opening in one write
+        )
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        assert (await reader.readuntil(b"}")).endswith(b'{"method":"ACK","id":1}')
+    assert not served.edge.connections and len(served.edge.websockets) == 1
+    writer.close()
+
 
 
 async def test_requests_are_answered_in_order_on_one_connection(served: Served) -> None:
