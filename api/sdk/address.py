@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -68,15 +69,18 @@ def find_address(environment: Mapping[str, str], *, uid: int, temporary: Path = 
     roots = ([Path(runtime) / "majula"] if runtime else []) + [temporary / f"majula-{uid}"]
     nodes: dict[Path, list[Path]] = {}
     for root in roots:
-        for socket in _sockets(root, uid):
-            nodes.setdefault(socket.parent, []).append(socket)
+        for path in _sockets(root, uid):
+            nodes.setdefault(path.parent, []).append(path)
+    if len(nodes) > 1:
+        alive = {directory: sockets for directory, sockets in nodes.items() if any(map(_answers, sockets))}
+        nodes = alive or nodes
     if len(nodes) == 1:
-        first = min(next(iter(nodes.values())), key=_port)
+        first = min(next(iter(nodes.values())), key=_age)
         return Address("unix", f"unix:{first}", path=str(first))
     looked = " and ".join(str(root) for root in roots)
     if not nodes:
         raise NotFound(f"no node of this user runs here (looked in {looked}); start one, or give an address or {ENVIRONMENT}")
-    found = ", ".join(f"unix:{min(sockets, key=_port)}" for sockets in nodes.values())
+    found = ", ".join(f"unix:{min(sockets, key=_age)}" for sockets in nodes.values())
     raise NotFound(f"{len(nodes)} nodes of this user run here, choose one by its address or {ENVIRONMENT}: {found}", found=found)
 
 
@@ -91,9 +95,21 @@ def _sockets(root: Path, uid: int) -> list[Path]:
     return found
 
 
-def _port(socket: Path) -> tuple[int, str]:
-    number = socket.stem.removeprefix("native-")
-    return (int(number) if number.isdigit() else 1 << 16, socket.name)
+def _age(path: Path) -> tuple[int, int]:
+    """Sockets are bound in the order of the configuration, so the first gateway's is the oldest. File times tick each 4 ms: among
+    equals the older inode. Where a file system gives these in no order, another gateway of the node serves as well."""
+    found = path.stat()
+    return (found.st_mtime_ns, found.st_ino)
+
+
+def _answers(path: Path) -> bool:
+    """Does somebody listen there? A node that was killed leaves its sockets behind."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def find_default_address() -> Address:

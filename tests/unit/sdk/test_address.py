@@ -23,6 +23,7 @@ def node(root: Path, name: str, *ports: int) -> Iterator[Path]:
         for port in ports:
             listener = stack.enter_context(socket.socket(socket.AF_UNIX))
             listener.bind(str(directory / f"native-{port}.sock"))
+            listener.listen()
         yield directory
 
 
@@ -46,8 +47,9 @@ def test_the_environment_names_the_node(tmp_path: Path) -> None:
 
 def test_the_only_node_of_this_user_is_found_by_its_first_gateway(tmp_path: Path) -> None:
     with node(tmp_path / "majula", "n1-abc", 10200, 9002) as directory:
+        os.utime(directory / "native-10200.sock", ns=(1, 1))
         found = find_address({"XDG_RUNTIME_DIR": str(tmp_path)}, uid=os.getuid(), temporary=tmp_path / "none")
-    assert found.path == str(directory / "native-9002.sock")
+    assert found.path == str(directory / "native-10200.sock")
 
 
 def test_without_a_runtime_directory_the_temporary_one_is_searched(tmp_path: Path) -> None:
@@ -63,6 +65,14 @@ def test_two_nodes_are_listed_for_the_user_to_choose(tmp_path: Path) -> None:
         find_address({"XDG_RUNTIME_DIR": str(tmp_path)}, uid=os.getuid(), temporary=tmp_path / "none")
     assert "a/native-1.sock" in str(caught.value)
     assert "b/native-2.sock" in str(caught.value)
+
+
+def test_a_node_that_was_killed_is_not_counted(tmp_path: Path) -> None:
+    with node(tmp_path / "majula", "dead", 1):
+        pass  # its socket stays, and nobody listens
+    with node(tmp_path / "majula", "alive", 2) as directory:
+        found = find_address({"XDG_RUNTIME_DIR": str(tmp_path)}, uid=os.getuid(), temporary=tmp_path / "none")
+    assert found.path == str(directory / "native-2.sock")
 
 
 def test_no_node_says_where_it_was_looked_for(tmp_path: Path) -> None:
