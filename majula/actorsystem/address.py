@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from typing import Final
 
+from majula.actorsystem.frames import FrameError
+
 ADMIN: Final = "admin"
+
+_NAME: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 
 
 class SocketAddress:
@@ -67,6 +72,18 @@ class NameSource:
         """A name that nobody had before."""
         self._count += 1
         return f"{self._prefix}{self._count}"
+
+
+def checked_name(said: memoryview) -> str:
+    """The name that a peer gave itself, if it is one: a file name in the run directory.
+
+    Raises:
+        FrameError: it is not.
+    """
+    text = bytes(said)
+    if not _NAME.fullmatch(text):
+        raise FrameError(f"{text[:40]!r} is not the name of an actor")
+    return text.decode()
 
 
 def split(address: str) -> tuple[str, int]:

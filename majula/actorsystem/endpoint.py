@@ -17,10 +17,10 @@ from typing import Final, Protocol
 import msgspec
 
 from majula.actorsystem import frames as wire
-from majula.actorsystem.address import split
+from majula.actorsystem.address import checked_name, split
 from majula.actorsystem.connection import Connection, peer_user
 from majula.actorsystem.frames import FRAMES, HEADER, HELLO, MESSAGE, PLAIN, RETURNED, FrameError, FrameReader
-from majula.actorsystem.outbox import CHUNK_BYTES
+from majula.actorsystem.outbox import CHUNK_BYTES, DATA_HIGH_BYTES
 from majula.actorsystem.rundir import socket_path
 from majula.messages.base import Address, Message, decode, encode
 
@@ -89,6 +89,8 @@ class Endpoint:
         self._reading = False
         self._local: deque[tuple[int, Message | bytes, Address]] = deque()
         self._local_scheduled = False
+        self._local_bytes = 0  # of batches; messages are counted, not measured
+        self._local_refused: set[tuple[int, Address]] = set()
         self._redials: dict[Connection, asyncio.TimerHandle] = {}
         self._idle_waiters: list[asyncio.Future[None]] = []
         loop.add_reader(listener.fileno(), self._accept)
@@ -127,7 +129,12 @@ class Endpoint:
         connection, local = route
         if connection is None:
             whole = payload if isinstance(payload, bytes) else b"".join(payload)
-            return self._send_local(local, whole, self._own_address(source))
+            if self._local_bytes < DATA_HIGH_BYTES and self._send_local(local, whole, self._own_address(source)):
+                self._local_bytes += len(whole)
+                return True
+            if local in self.mailboxes and len(self._local_refused) < _REFUSED_LIMIT:
+                self._local_refused.add((source, target))
+            return False
         if isinstance(payload, bytes):
             frame = HEADER.pack(len(payload) + _AFTER_LENGTH, FRAMES, local, source) + payload
         else:
@@ -246,6 +253,7 @@ class Endpoint:
             local, item, sender = self._local.popleft()
             mailbox = self.mailboxes.get(local)
             if isinstance(item, bytes):
+                self._local_bytes -= len(item)
                 if mailbox is None:
                     self.frames_lost += 1
                 else:
@@ -256,6 +264,9 @@ class Endpoint:
                 name, source = split(sender)
                 assert name == self.name
                 self._give_back(source, item, self._own_address(local))
+        if self._local_refused and self._local_bytes <= DATA_HIGH_BYTES // 2:
+            refused, self._local_refused = self._local_refused, set()
+            self._tell_writable(refused)
         if self._local and not self._local_scheduled:
             self._local_scheduled = True
             self.loop.call_soon(self._deliver_local)
@@ -286,12 +297,12 @@ class Endpoint:
             if type(frame) is TrackedFrame:
                 frame.settle(True)
         if connection.refused and connection.outbox.writable_again():
-            self._tell_writable(connection)
+            refused, connection.refused = connection.refused, set()
+            self._tell_writable(refused)
         if self._idle_waiters and not connection.outbox.pending_bytes:
             self.loop.call_soon(self._flush)
 
-    def _tell_writable(self, connection: Connection) -> None:
-        refused, connection.refused = connection.refused, set()
+    def _tell_writable(self, refused: set[tuple[int, Address]]) -> None:
         for source, target in refused:
             mailbox = self.mailboxes.get(source)
             if mailbox is not None:
@@ -333,24 +344,26 @@ class Endpoint:
                 self._complain("connection of user %s refused", user)
                 sock.close()
                 continue
-            connection = Connection(self.loop, "", FrameReader(self._scratch), self._lost, self._written)
+            reader = FrameReader(self._scratch, wire.HELLO_BYTES_LIMIT)
+            connection = Connection(self.loop, "", reader, self._lost, self._written)
             connection.attach(sock)
             self._connections.add(connection)
             self._watch(connection)
 
-    def _readable(self, connection: Connection) -> None:
+    def _readable(self, connection: Connection) -> bool:
+        """Read once and deliver. False: there was nothing to read."""
         if self.stopped or connection.sock is None:
-            return
+            return False
         reader = connection.reader
         try:
             count = connection.sock.recv_into(reader.buffer())
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             count = 0
         if not count:
             self._lost(connection)
-            return
+            return False
         self._reading = True
         try:
             peer = connection.peer
@@ -370,7 +383,8 @@ class Endpoint:
                     else:
                         self.frames_lost += 1
                 elif kind == HELLO and not peer:
-                    peer = connection.peer = str(payload, "utf-8")
+                    peer = connection.peer = checked_name(payload)
+                    reader.limit_bytes = wire.FRAME_BYTES_LIMIT
                     self._peers.setdefault(peer, connection)
                 elif kind == PLAIN and peer and self.on_plain is not None:
                     self.on_plain(payload, f"{peer}#{source}" if source else peer)
@@ -379,20 +393,21 @@ class Endpoint:
                 else:
                     raise FrameError(f"a frame of kind {kind} where none may be")
                 if self.stopped:
-                    return
-        except (FrameError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    break
+        except (FrameError, msgspec.MsgspecError) as error:
             self._complain("connection of %s closed: %s", connection.peer or "an unnamed peer", error)
             self._lost(connection)
         finally:
             self._reading = False
             if self._dirty:
                 self._flush()
+        return True
 
     def drain_incoming(self, peer: str) -> None:
         """Read all that a process which has ended left in its connections, so that its last words come before its end is told."""
         for connection in [c for c in self._connections if c.peer == peer]:
-            while not connection.closed and not self.stopped:
-                self._readable(connection)
+            while self._readable(connection):
+                continue
 
     def _return(self, connection: Connection, target: int, source: int, payload: memoryview) -> None:
         # What cannot be returned at the mark is lost: the alternative would be an unbounded queue to a peer that does not read.
@@ -425,7 +440,7 @@ class Endpoint:
                 self.frames_lost += 1
             elif kind == PLAIN and isinstance(frame, TrackedFrame):
                 self.loop.call_soon(frame.settle, False)
-        self._tell_writable(connection)
+        self._tell_writable(connection.refused)
         if self._idle_waiters:
             self.loop.call_soon(self._flush)
 

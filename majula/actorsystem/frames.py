@@ -36,6 +36,9 @@ through the shared scratch buffer would copy it again with each read."""
 FRAME_BYTES_LIMIT: Final = 256 * 1024 * 1024
 """No frame is longer; a length beyond is garbage. Thespian's own tests send 20 MB."""
 
+HELLO_BYTES_LIMIT: Final = 256
+"""Until it has said its name, nobody makes us allocate more."""
+
 
 class FrameError(Exception):
     """What came is not a frame. The connection cannot be read any further."""
@@ -60,11 +63,13 @@ class FrameReader:
 
     Args:
         scratch: SCRATCH_BYTES or more, shared by all readers of a process: whatever is incomplete is kept apart.
+        limit_bytes: of one frame; may be changed between frames.
     """
 
-    __slots__ = ("_filled", "_large", "_large_view", "_scratch", "_tail")
+    __slots__ = ("_filled", "_large", "_large_view", "_scratch", "_tail", "limit_bytes")
 
-    def __init__(self, scratch: memoryview) -> None:
+    def __init__(self, scratch: memoryview, limit_bytes: int = FRAME_BYTES_LIMIT) -> None:
+        self.limit_bytes = limit_bytes
         self._scratch = scratch
         self._tail = b""
         self._large: bytearray | None = None
@@ -105,8 +110,8 @@ class FrameReader:
             length, kind, target, source = unpack_from(scratch, at)
             following = at + 4 + length
             if following > end:
-                if length > FRAME_BYTES_LIMIT:
-                    raise FrameError(f"a frame of {length} bytes, the limit is {FRAME_BYTES_LIMIT}")
+                if length > self.limit_bytes:
+                    raise FrameError(f"a frame of {length} bytes, the limit is {self.limit_bytes}")
                 if length > _OWN_BUFFER_BYTES:
                     self._own_buffer(scratch[at:end], 4 + length)
                     return

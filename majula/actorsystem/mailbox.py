@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _HELD_LIMIT: Final = 10_000
-"""Messages that may come before `on_start` has returned; beyond, they go back to their senders."""
+"""Messages that may come before `on_start` has returned; what is beyond is dropped, and logged."""
+_HELD_BATCHES_LIMIT: Final = 16
+"""Batches among them, which are larger."""
 _TASKS_LIMIT: Final = 100_000
 _QUEUES_SHOWN: Final = 16
 
@@ -79,6 +81,8 @@ class ActorMailbox:
         self._life = life
         self._roles_version = -1
         self._held: deque[tuple[Message | bytes, Address]] = deque()
+        self._held_batches = 0
+        self._held_too_many = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0  # uvloop gives a plain handle, without `when`, for a time that has passed
@@ -126,10 +130,17 @@ class ActorMailbox:
                 self.crash(error)
 
     def _hold(self, item: Message | bytes, sender: Address) -> None:
-        if len(self._held) < _HELD_LIMIT:
-            self._held.append((item, sender))
-        elif isinstance(item, Message):
-            _log.warning("%s: %d messages before it has started, %s dropped", self.address, _HELD_LIMIT, type(item).__name__)
+        is_batch = isinstance(item, bytes)
+        if len(self._held) >= _HELD_LIMIT or (is_batch and self._held_batches >= _HELD_BATCHES_LIMIT):
+            self.endpoint.frames_lost += is_batch
+            if not self._held_too_many:
+                _log.warning(
+                    "%s: too much came before it has started; %s of %s dropped", self.address, type(item).__name__, sender
+                )
+            self._held_too_many = True
+            return
+        self._held.append((item, sender))
+        self._held_batches += is_batch
 
     # --- supervision
 

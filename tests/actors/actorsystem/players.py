@@ -170,6 +170,7 @@ class Player(MajulaActor):
         self.loop.call_soon([].pop)
 
     def do_spin(self, order: Do, sender: Address) -> None:
+        self.send(sender, Say("spinning next"))
         self.loop.call_soon(self._spin)
 
     def _spin(self) -> None:

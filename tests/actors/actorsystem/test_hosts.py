@@ -91,7 +91,7 @@ async def test_hosted_actor_that_is_killed_leaves_its_neighbour(rig: Rig) -> Non
 @pytest.mark.slow
 async def test_killing_a_hosted_actor_that_hangs_kills_the_host(rig: Rig) -> None:
     one, two = await hosted(rig, 2)
-    rig.tell(one.address, "spin")
+    await rig.say(one.address, "spin")
     rig.outside.send(rig.root, Kill(one.address, signal.SIGKILL))
     assert await rig.exit_of(two.address) == "its host h ended: killed by SIGKILL"
 

@@ -104,7 +104,9 @@ def _connect(rig: Rig, name: str) -> socket.socket:
         b"GET / HTTP/1.1\r\n\r\n",
         b"\xff" * 64,
         b"\x0a\x00\x00\x00\x01" + bytes(8) + b"x",  # a message before HELLO
-        b"\x0b\x00\x00\x00\x00" + bytes(8) + b"\xff\xfe",  # a name that is not UTF-8
+        b"\x0b\x00\x00\x00\x00" + bytes(8) + b"\xff\xfe",  # a name that is none
+        b"\x10\x00\x00\x00\x00" + bytes(8) + b"../../x",  # a path
+        b"\x00\x00\x00\x05\x00" + bytes(8),  # 80 MB announced by somebody without a name
     ],
 )
 async def test_garbage_closes_its_connection_and_leaves_the_actor_alone(rig: Rig, garbage: bytes) -> None:

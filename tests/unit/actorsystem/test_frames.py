@@ -61,3 +61,11 @@ def test_garbage_is_read_as_frames_or_refused_and_nothing_else(stream: bytes, pi
 @given(_frames)
 def test_a_frame_that_comes_back_unsent_can_be_taken_apart(frame: Frame) -> None:
     assert parse(encode(*frame)) == frame
+
+
+def test_a_reader_with_a_smaller_limit_refuses_what_is_beyond_it() -> None:
+    reader = FrameReader(memoryview(bytearray(frames.SCRATCH_BYTES)), limit_bytes=100)
+    begun = encode(frames.HELLO, 0, 0, bytes(200))[:50]
+    reader.buffer()[: len(begun)] = begun
+    with pytest.raises(FrameError, match="limit is 100"):
+        list(reader.frames(len(begun)))
