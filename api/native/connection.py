@@ -166,7 +166,11 @@ class NativeConnection(asyncio.Protocol):
         if self._reader.held_bytes and now - self.heard_at > limits.body_s:
             self._fail(ProtocolError(f"a frame made no progress for {limits.body_s:g} s"))
             return
-        silent_s = now - self.heard_at
+        if self._is_paused and (unsent_bytes := self._transport.get_write_buffer_size()) != self._unsent_bytes:
+            self._unsent_bytes = unsent_bytes
+            self.moved_at = now
+        # Who reads is alive, however slowly.
+        silent_s = now - max(self.heard_at, self.moved_at)
         if silent_s < _PING_S:
             self._last_ping = 0
         elif silent_s >= _PING_S * (_PINGS + 1):
@@ -175,15 +179,10 @@ class NativeConnection(asyncio.Protocol):
         elif silent_s >= _PING_S * (self._last_ping + 1) and not self._is_paused:
             self._last_ping += 1
             self._transport.write(encode_frame(Ping(self._last_ping)))
-        if self._is_paused:
-            unsent_bytes = self._transport.get_write_buffer_size()
-            if unsent_bytes != self._unsent_bytes:
-                self._unsent_bytes = unsent_bytes
-                self.moved_at = now
-            elif now - self.moved_at > limits.silent_s:
-                self._fail(ConnectionLost(f"the client took no byte for {limits.silent_s:g} s"))
-                # It does not read what is left either.
-                self._transport.abort()
+        if self._is_paused and now - self.moved_at > limits.silent_s:
+            self._fail(ConnectionLost(f"the client took no byte for {limits.silent_s:g} s"))
+            # It does not read what is left either.
+            self._transport.abort()
 
     def abort(self) -> None:
         """Close now, whatever waits."""

@@ -56,7 +56,7 @@ class Outlets:
     def fail(self, end: End, call: int, error: MajulaError, now: float) -> None:
         """RESULT with the error as its fault."""
         after_s = getattr(error, "retry_after_s", 0.0)
-        fault = Fault(error.code, error.message, type(error).__name__, after_s)
+        fault = Fault(error.code, error.message, "", after_s)
         self.answer(end, encode_frame(Result(call, 0, fault)), now)
 
     def mark(self, end: End) -> None:

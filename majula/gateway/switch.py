@@ -496,7 +496,10 @@ class Switch:
     def _other(self, session: Session, chunk: bytes, span: Span, now: float) -> None:
         start, body, end = span
         header = decode_header(chunk[start + PREFIX_BYTES : body])
-        self._dispatch(session, header, chunk[body:end], now)
+        if isinstance(header, Publish):  # an encoder that does not write the shortest form: its second byte is no frame type
+            self._publish(session, chunk, span, now)
+        else:
+            self._dispatch(session, header, chunk[body:end], now)
 
     def _dispatch(self, session: Session, header: Header, body: bytes, now: float) -> None:
         if len(body) > self._body_limit_bytes:

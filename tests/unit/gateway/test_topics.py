@@ -140,6 +140,14 @@ def test_subscribing_twice_delivers_once() -> None:
     assert client.messages() == [b"x"]
 
 
+def test_a_header_that_is_not_in_its_shortest_form_is_understood() -> None:
+    node = Node()
+    wants = subscriber(node, "a")
+    header, body = b"\xdc\x00\x02\x03\xa1a", encode_run([b"x"])
+    node.client().send_bytes((2 + len(header) + len(body)).to_bytes(4, "little") + b"\x06\x00" + header + body)
+    assert wants.messages() == [b"x"]
+
+
 def test_all_subscribers_share_one_bytes_object() -> None:
     node = Node()
     one, two = subscriber(node, "a"), subscriber(node, "a")
