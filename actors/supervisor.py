@@ -86,7 +86,7 @@ class SupervisorActor(MajulaActor):
     config_type = SupervisorSettings
 
     async def on_start(self, config: SupervisorSettings) -> None:
-        self._watcher = config.watcher
+        self._watcher, self._is_root = config.watcher, config.is_root
         self._parent = config.watcher if config.is_root else self._mailbox.parent
         self._roles_by_address: dict[Address, tuple[Role, int]] = {}
         self._addresses: dict[Role, Address] = {}
@@ -110,7 +110,14 @@ class SupervisorActor(MajulaActor):
         self._step(event, max(deadline, self.loop.time()))
 
     def on_message(self, message: Message, sender: Address) -> None:
-        role, _incarnation = self._roles_by_address.get(sender, ("", 0))
+        if isinstance(message, StatusRequest):
+            self.send(sender, self._core.status(message.number, os.getpid(), self.loop.time()))
+        elif (child := self._roles_by_address.get(sender)) is not None:
+            self._on_child(message, child[0])
+        else:
+            _log.warning("%s: %s from %s, which is no child of it", self.role, type(message).__name__, sender)
+
+    def _on_child(self, message: Message, role: Role) -> None:
         match message:
             case Started():
                 self._step(ChildReady(role=role, incarnation=message.incarnation, pid=message.pid))
@@ -124,10 +131,15 @@ class SupervisorActor(MajulaActor):
                 self._step(SliceCame(role=role, part=message))
             case Escalate():
                 self._step(ChildEscalated(role=role, escalate=message))
-            case StatusRequest():
-                self.send(sender, self._core.status(message.number, os.getpid(), self.loop.time()))
             case _:
-                _log.warning("%s: unexpected %s from %s", self.role, type(message).__name__, role or sender)
+                _log.warning("%s: unexpected %s from %s", self.role, type(message).__name__, role)
+
+    def on_writable(self, target: Address) -> None:
+        # What was refused at the mark is old by now; the newest says everything.
+        if target in self._roles_by_address:
+            self.send(target, self._core.roles)
+        elif target == self._parent and not self._is_root:
+            self.send(target, self._core.as_slice())
 
     def on_child_exited(self, address: Address, reason: str) -> None:
         role, incarnation = self._roles_by_address.pop(address)

@@ -29,6 +29,7 @@ from majula.messages.supervision import (
     Report,
     RoleEntry,
     Roles,
+    RoleSlice,
     RoleState,
     Status,
 )
@@ -172,6 +173,15 @@ class SupervisorCore:
         self._publish()
         effects, self._effects = self._effects, []
         return effects
+
+    @property
+    def roles(self) -> Roles:
+        """The newest registry that this supervisor has made or passed on."""
+        return self._roles
+
+    def as_slice(self) -> RoleSlice:
+        """What lives below this supervisor."""
+        return self._registry.as_slice()
 
     def status(self, number: int, pid: int, now: float) -> Status:
         """The children in start order, as `majula status` shows them. `pid` is the supervisor's own."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from majula.messages.supervision import Drain, Drained, RoleEntry, Stop
+from majula.messages.supervision import Drain, Drained, Escalate, Pong, RoleEntry, RoleSlice, Started, Stop
 from majula.supervision import Pulse, SupervisorSettings
 from majula.supervision.budget import BudgetLimits
 
@@ -229,3 +229,13 @@ async def test_hosted_child_that_spins_costs_its_host(tmp_path: Path) -> None:
         rig.act("one:0", Act("spin"))
         for role in ("one:0", "one:1"):
             await rig.recovered(role, former[role])
+
+
+async def test_message_of_a_stranger_changes_nothing(tmp_path: Path) -> None:
+    async with SupervisorRig(tmp_path / "r", probe("one", vital=True)) as rig:
+        await rig.running("one")
+        before = dict(rig.roles)
+        for message in (Escalate("one", "nonsense"), RoleSlice({}, {"one": 9}), Started(1, 1), Pong(1), Drained()):
+            rig.outside.send(rig.address, message)
+        assert (await rig.status())["one"].state == "running"
+        assert (rig.roles, rig.escalations) == (before, [])
