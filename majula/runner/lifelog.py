@@ -102,7 +102,16 @@ class LifeLog:
 
 
 _OWN_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"} | {
-    "event", "level", "node", "role", "pid", "reason", "time", "traceback", "logger", "lines_dropped"
+    "event",
+    "level",
+    "node",
+    "role",
+    "pid",
+    "reason",
+    "time",
+    "traceback",
+    "logger",
+    "lines_dropped",
 }
 
 

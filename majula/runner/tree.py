@@ -10,6 +10,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -116,6 +117,7 @@ class Tree:
                 self._outside.send(self._root, start)
                 late = loop.call_later(_ROOT_STARTS_S, self._not_started)
                 watch = loop.create_task(self._watch())
+                watch.add_done_callback(self._watch_ended)
                 try:
                     await self._end
                 finally:
@@ -189,8 +191,10 @@ class Tree:
         return answer if isinstance(answer, Status) else None
 
     async def _watch(self) -> None:
-        """Pings the root as a supervisor pings its children, and looks whether the admin was stopped: it cannot be pinged."""
-        admin_stopped = 0
+        """Pings the root as a supervisor pings its children, and looks whether Thespian's admin or logger is stopped: these two
+        answer no ping. Who is stopped for as long as a hung child is killed like one; the admin starts its logger again.
+        """
+        ticks: dict[int, int] = {}
         while True:
             await asyncio.sleep(self._pulse.interval_s)
             if self._root_pid:
@@ -198,9 +202,20 @@ class Tree:
                     self._ended(f"the root supervisor (pid {self._root_pid}) hung: {self._missed} pings unanswered")
                 self._missed += 1
                 self._outside.send(self._root, Ping(0))
-            admin_stopped = admin_stopped + 1 if _is_stopped(self.admin_pid) else 0
-            if admin_stopped >= self._pulse.misses:
-                self._ended(f"the actor system's admin (pid {self.admin_pid}) hung: it is stopped")
+            stopped = [pid for pid in (self.admin_pid, *_children(self.admin_pid)) if pid != self._root_pid and _is_stopped(pid)]
+            ticks = {pid: ticks.get(pid, 0) + 1 for pid in stopped}
+            for pid, number in ticks.items():
+                if number < self._pulse.misses:
+                    continue
+                if pid == self.admin_pid:
+                    self._ended(f"the actor system's admin (pid {pid}) hung: it is stopped")
+                else:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+    def _watch_ended(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled() and (error := watch.exception()) is not None:
+            self._ended(f"the watch over the tree failed: {describe(error)}")
 
     def _take(self, message: Message, sender: Address) -> None:
         match message:
@@ -262,6 +277,13 @@ def _is_served(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []  # it is gone; its descriptor tells
 
 
 def _is_stopped(pid: int) -> bool:

@@ -14,26 +14,21 @@ taken down goes in reverse order, one after the other.
 
 from __future__ import annotations
 
-from collections import deque
 from math import inf
 from typing import Literal, assert_never
 
-from majula.messages.base import Address, Role
+from majula.messages.base import Role
 from majula.messages.supervision import (
-    ChildSpec,
-    ChildStatus,
-    Death,
     Escalate,
-    Figure,
     Happening,
     Report,
     RoleEntry,
     Roles,
     RoleSlice,
-    RoleState,
     Status,
 )
 from majula.supervision.budget import RestartBudget
+from majula.supervision.child import Child
 from majula.supervision.events import (
     AllDrained,
     AllStopped,
@@ -71,36 +66,6 @@ DRAIN_ALLOWANCE_S = 0.25
 Mode = Literal["idle", "running", "draining", "drained", "given_up", "stopping", "stopped"]
 
 
-class _Child:
-    """One child as the core knows it. `timer_at` is the one moment that its phase waits for."""
-
-    def __init__(self, spec: ChildSpec, position: int, budget: RestartBudget) -> None:
-        self.spec = spec
-        self.position = position
-        self.budget = budget
-        self.state: RoleState = "waiting"
-        self.is_due = True  # waiting or quarantined, and its moment has come
-        self.timer_at = inf
-        self.incarnation = 0
-        self.address: Address = ""
-        self.pid = 0
-        self.restarts = 0
-        self.deaths: deque[tuple[float, str, int]] = deque(maxlen=8)
-        self.settled = False  # it was ready once, or was given up: those after it may start
-        self.ready_at = 0.0
-        self.heard_at = 0.0
-        self.missed = 0
-        self.asked = False  # a ping is unanswered
-        self.verdict = ""  # why we kill it; better than the "killed by SIGKILL" that its exit will say
-        self.draining = False
-        self.statistics: dict[str, Figure] = {}
-        self.queues: dict[Address, int] = {}
-
-    @property
-    def is_alive(self) -> bool:
-        return self.state in ("starting", "running", "stopping")
-
-
 class SupervisorCore:
     """One supervisor. Its actor feeds every event with the time and carries the effects out in order.
 
@@ -119,9 +84,9 @@ class SupervisorCore:
             self._registry.came(role, entry)
         self._roles = Roles(version=0, entries={})
         self._children = {
-            spec.role: _Child(spec, position, RestartBudget(settings.budget)) for position, spec in enumerate(settings.children)
+            spec.role: Child(spec, position, RestartBudget(settings.budget)) for position, spec in enumerate(settings.children)
         }
-        self._taking_down: list[_Child] = []  # reverse start order: the last one is stopped first
+        self._taking_down: list[Child] = []  # reverse start order: the last one is stopped first
         self._tick_at = inf
         self._sequence = 0
         self._drain_until = inf
@@ -190,7 +155,7 @@ class SupervisorCore:
             supervisor=self._role,
             pid=pid,
             degraded=any(child.state == "quarantined" for child in self._children.values()),
-            children=tuple(self._child_status(child, now) for child in self._children.values()),
+            children=tuple(child.status(now) for child in self._children.values()),
         )
 
     # --- events
@@ -323,7 +288,7 @@ class SupervisorCore:
 
     # --- decisions
 
-    def _watch(self, child: _Child) -> None:
+    def _watch(self, child: Child) -> None:
         child.missed = child.missed + 1 if child.asked else 0
         if child.missed >= self._settings.pulse.misses:
             if not child.verdict:
@@ -332,12 +297,12 @@ class SupervisorCore:
         child.asked = True
         self._effects.append(PingChild(role=child.spec.role, sequence=self._sequence))
 
-    def _hung(self, child: _Child, verdict: str) -> None:
+    def _hung(self, child: Child, verdict: str) -> None:
         child.verdict = verdict
         self._tell("child.hung", child, reason=verdict)
         self._effects.append(Kill(child.spec.role))
 
-    def _restart(self, child: _Child, reason: str, now: float) -> None:
+    def _restart(self, child: Child, reason: str, now: float) -> None:
         delay_s = child.budget.died(now)
         if delay_s is None:
             if self._is_vital(child):
@@ -359,7 +324,7 @@ class SupervisorCore:
             case never:
                 assert_never(never)
 
-    def _is_vital(self, child: _Child) -> bool:
+    def _is_vital(self, child: Child) -> bool:
         """By itself, or as the last member of its group that is not given up."""
         if child.spec.vital or not child.spec.vital_group:
             return child.spec.vital
@@ -369,7 +334,7 @@ class SupervisorCore:
             if other is not child and other.spec.vital_group == child.spec.vital_group
         )
 
-    def _quarantine(self, child: _Child, reason: str, now: float) -> None:
+    def _quarantine(self, child: Child, reason: str, now: float) -> None:
         retry_s = self._settings.budget.retry_s
         child.state, child.settled = "quarantined", True
         child.is_due, child.timer_at = False, now + retry_s
@@ -387,7 +352,7 @@ class SupervisorCore:
         self._effects.append(Tell(Report(self._role, "child.escalated", escalate.offender, 0, 0, reason=escalate.reason)))
         self._effects.append(GiveUp(escalate))
 
-    def _take_down(self, children: list[_Child]) -> None:
+    def _take_down(self, children: list[Child]) -> None:
         self._taking_down += [c for c in children if c.state in ("starting", "running") and c not in self._taking_down]
         self._taking_down.sort(key=lambda c: c.position)
 
@@ -425,7 +390,7 @@ class SupervisorCore:
             else:
                 earlier_are_there = earlier_are_there and child.state in ("running", "stopped")
 
-    def _create(self, child: _Child, now: float) -> None:
+    def _create(self, child: Child, now: float) -> None:
         if child.state == "quarantined":
             child.budget.retried(now)
         role = child.spec.role
@@ -451,7 +416,7 @@ class SupervisorCore:
         else:
             self._effects.append(SendSlice(self._registry.as_slice()))
 
-    def _tell(self, context: Happening, child: _Child, *, pid: int | None = None, reason: str = "", in_s: float = -1.0) -> None:
+    def _tell(self, context: Happening, child: Child, *, pid: int | None = None, reason: str = "", in_s: float = -1.0) -> None:
         report = Report(
             supervisor=self._role,
             context=context,
@@ -462,21 +427,3 @@ class SupervisorCore:
             in_s=in_s,
         )
         self._effects.append(Tell(report))
-
-    def _child_status(self, child: _Child, now: float) -> ChildStatus:
-        is_running = child.state == "running"
-        is_timed = child.state in ("waiting", "quarantined") and child.timer_at < inf
-        return ChildStatus(
-            role=child.spec.role,
-            state=child.state,
-            pid=child.pid,
-            address=child.address,
-            incarnation=child.incarnation,
-            restarts=child.restarts,
-            deaths=tuple(Death(ago_s=now - at, reason=reason, incarnation=number) for at, reason, number in child.deaths),
-            retry_in_s=max(0.0, child.timer_at - now) if is_timed else -1.0,
-            up_s=now - child.ready_at if is_running else -1.0,
-            silent_s=now - child.heard_at if is_running else -1.0,
-            statistics=child.statistics,
-            queues=child.queues,
-        )

@@ -46,11 +46,12 @@ async def test_reason_of_a_death_is_in_the_log_and_in_the_status(tmp_path: Path,
         assert (await node.roles())[full(role, node)]["deaths"][0]["reason"] == "killed by SIGKILL"
 
 
-async def test_logger_that_is_killed_disturbs_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_logger_that_is_killed_or_stopped_is_replaced_and_disturbs_nobody(tmp_path: Path, number: signal.Signals) -> None:
     async with NodeRig(tmp_path / "n") as node:
         before = await node.roles()
         logger = await node.pid("logger")
-        os.kill(logger, signal.SIGKILL)
+        os.kill(logger, number)
         async with asyncio.timeout(10.0):
             while await _logger_or_none(node) in (None, logger):
                 await asyncio.sleep(0.01)  # the logger is nobody's role: nothing tells us when it is back
