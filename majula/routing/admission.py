@@ -32,7 +32,7 @@ class AskRouter(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """Effect: the claim `request` is granted; serve the session and say `opened`."""
+    """Effect: the claim `request` is granted; serve the session and say `opened` in the same step."""
 
     request: int
 
@@ -109,7 +109,8 @@ class Admission:
         """What the router says."""
         match message:
             case Granted(request=request):
-                return [Admitted(request=request)] if self._claims.pop(request, None) is not None else []
+                found = self._claims.pop(request, None)
+                return [] if found is None else self._granted(request, found[0])
             case Refused(request=request, code=code):
                 return [Rejected(request=request, code=code)] if self._claims.pop(request, None) is not None else []
             case CloseSession(client_id=client_id, session=session, reason=reason):
@@ -167,15 +168,26 @@ class Admission:
             effects += self._decide(request, session)
         return effects
 
+    def _granted(self, request: int, session: Session) -> list[Effect]:
+        own = self._own.get(session.client_id)
+        if own is None or own.session == session.session:
+            return [Admitted(request=request)]
+        # The router did not know of a session that was admitted here while it was silent; when it does, it decides by the same
+        # rule.
+        reason = verdict(own.secret_hash, session.secret_hash)
+        if reason == "conflict":
+            return [Rejected(request=request, code="conflict"), *self._release(session)]
+        return [Close(client_id=own.client_id, session=own.session, reason=reason), Admitted(request=request)]
+
     def _decide(self, request: int, session: Session) -> list[Effect]:
         current = self.where(session.client_id)
-        if current is None or current.session == session.session:
-            return [Admitted(request=request)]
-        reason = verdict(current.secret_hash, session.secret_hash)
+        reason = "" if current is None else verdict(current.secret_hash, session.secret_hash)
         if reason == "conflict":
             return [Rejected(request=request, code="conflict")]
+        # Of several claims that are decided in one step, each must see those before it.
+        self._own[session.client_id] = session
         effects: list[Effect] = [Admitted(request=request)]
-        if current.gateway == self._role:
+        if current is not None and current.gateway == self._role:
             effects.append(Close(client_id=current.client_id, session=current.session, reason=reason))
         return effects
 

@@ -111,15 +111,14 @@ class TableHolder:
         if staged is None or message.epoch != self._staged_epoch or message.base > self._staged_version:
             return self._gap(now)
         if message.version < self._staged_version:
-            return None, []
+            return None, [self._received()]
         staged.update(message.entries)
         for key in message.removed:
             staged.pop(key, None)
         self._staged_version = message.version
         if not message.is_last:
             self._ask_at = now + self._ask_s  # the next part is due
-            in_force = self._in_force if message.epoch == self.epoch else -1
-            return None, [Confirmed(self.table, message.epoch, message.version, in_force)]
+            return None, [self._received()]
         self._staged = None
         if message.epoch == self.epoch and message.version < self.version:
             return None, [self._confirmed()]  # a late answer to an earlier question
@@ -156,6 +155,10 @@ class TableHolder:
             if not self._is_relay:
                 self._in_force = message.version
         return [self._confirmed()]
+
+    def _received(self) -> Confirmed:
+        in_force = self._in_force if self._staged_epoch == self.epoch else -1
+        return Confirmed(self.table, self._staged_epoch, self._staged_version, in_force)
 
     def _confirmed(self) -> Confirmed:
         return Confirmed(self.table, self.epoch, self.version, self._in_force)

@@ -303,7 +303,9 @@ class TablePublisher:
 
     def _confirmed(self, holder: _Holder, message: Confirmed, now: float) -> None:
         if message.version > holder.sent:
-            return  # it speaks of what a rewind has made us forget; the answer to its own Ask follows
+            if holder.snapshot_from is not None or message.version > self.version:
+                return  # of an earlier snapshot, which counts for nothing since it has asked again
+            holder.sent = message.version  # it had more than its question said, which was overtaken by its answer
         if message.version > holder.received or message.in_force > holder.in_force:
             holder.probe_s = PROBE_S
         holder.received = max(holder.received, message.version)
@@ -341,7 +343,10 @@ class TablePublisher:
             self._watch(holder, now)
         return effects
 
-    def _question(self, holder: _Holder) -> Delta:
+    def _question(self, holder: _Holder) -> Snapshot | Delta:
+        """A part without content: who lacks what was before it will ask, who does not will confirm."""
+        if holder.snapshot_from is not None:
+            return Snapshot(self.table, self.epoch, holder.sent, holder.sent, False, {})
         is_level = holder.sent == self.version
         return Delta(self.table, self.epoch, holder.sent, holder.sent, is_level, {}, is_urgent=bool(self._tokens))
 

@@ -6,13 +6,16 @@ import argparse
 import sys
 import time
 
-from tests.simulation import tables
+from tests.simulation import claims, tables
 from tests.simulation.network import SimulationFailure
+from tests.simulation.node import Plan
+
+SCENARIOS = {"tables": tables.run, "claims": claims.run}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("what", choices=["tables"])
+    parser.add_argument("what", choices=sorted(SCENARIOS))
     parser.add_argument("--seed", type=lambda text: int(text, 0), default=1)
     parser.add_argument("--runs", type=int, default=1, help="so many seeds, from --seed on")
     parser.add_argument("--gateways", type=int, default=3)
@@ -23,9 +26,9 @@ def main() -> int:
     arguments = parser.parse_args()
     began, steps = time.monotonic(), 0
     for seed in range(arguments.seed, arguments.seed + arguments.runs):
-        plan = tables.Plan(seed=seed, gateways=arguments.gateways, loss=arguments.loss, steps=arguments.steps)
+        plan = Plan(seed=seed, gateways=arguments.gateways, loss=arguments.loss, steps=arguments.steps)
         try:
-            outcome = tables.run(plan, until=arguments.until, trace=arguments.trace)
+            outcome = SCENARIOS[arguments.what](plan, until=arguments.until, trace=arguments.trace)
         except SimulationFailure as failure:
             print(failure)
             return 1

@@ -14,49 +14,22 @@ retained values. What must hold:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from math import inf
+from dataclasses import dataclass
 
 import msgspec
 
 from majula.messages.base import Message
 from majula.messages.topics import Retain, Retained
-from majula.tables.effects import Changed, Effect, InForce, Unconfirmed
-from majula.tables.exchange import TableExchange
-from majula.tables.publisher import Limits, TablePublisher
+from majula.tables.effects import Changed, InForce, Unconfirmed
+from majula.tables.publisher import TablePublisher
 from majula.topics.interest import INTEREST, SUBSCRIPTIONS, InterestMerge, Interests
 from majula.topics.retained import RETAINED, RetainedCopy, RetainedOrder, RetainedValue, Retaining
-from tests.simulation.network import Faults, Network, SimulationFailure
+from tests.simulation import node
+from tests.simulation.network import Network
+from tests.simulation.node import REGISTRY_S, Actor, Outcome, Plan, World
 
 TOPIC_MANAGER = "topic_manager"
-REGISTRY_S = 0.02
-"""Longest time until an actor hears of a change of the registry."""
 NEVER = (0, 0)
-QUIET_S = 40.0
-"""Longer than any retry: a probe or a question is repeated after 8 s at most."""
-
-
-@dataclass
-class Plan:
-    """One run.
-
-    Args:
-        seed: of everything.
-        gateways: how many.
-        steps: events until the faults end.
-        loss: share of snapshots and deltas that vanish.
-        kills: mean seconds between two deaths.
-        storms: chance that a death takes all gateways along.
-        changes: mean seconds between two changes at one gateway.
-    """
-
-    seed: int
-    gateways: int = 3
-    steps: int = 4_000
-    loss: float = 0.05
-    kills: float = 0.7
-    storms: float = 0.15
-    changes: float = 0.02
 
 
 @dataclass
@@ -67,92 +40,12 @@ class _Confirmation:
     asked_at: float
 
 
-class _Actor:
-    """One life of one role."""
-
-    def __init__(self, world: World, role: str, incarnation: int) -> None:
-        self.world, self.role, self.incarnation = world, role, incarnation
-        self.address = f"{role}@{incarnation}"
-        self.born_at = world.net.now
-        self.versions: dict[tuple[str, str], tuple[int, int]] = {}
-        self.exchange = TableExchange(
-            role=role,
-            incarnation=incarnation,
-            random32=world.net.random.getrandbits(32),
-            now=world.net.now,
-            limits=world.limits,
-        )
-        self._armed = inf
-        world.net.join(self.address, self.receive, self.writable)
-
-    def on_message(self, message: Message, sender: str) -> None:
-        raise NotImplementedError
-
-    def on_changed(self, effect: Changed) -> None:
-        raise NotImplementedError
-
-    def on_role(self, role: str, address: str | None) -> None:
-        """A role lives somewhere else now."""
-
-    def on_token(self, effect: InForce | Unconfirmed) -> None:
-        raise NotImplementedError
-
-    def roles(self, registry: dict[str, tuple[str, int]]) -> None:
-        """The registry as it is now, every role told in one step."""
-        if not self.world.net.is_alive(self.address):
-            return
-        for role in sorted(registry.keys() | self.world.all_roles):
-            address, incarnation = registry.get(role, (None, 0))
-            self.carry_out(self.exchange.role_changed(role, address, incarnation, self.world.net.now))
-            self.on_role(role, address)
-
-    def receive(self, message: Message, sender: str) -> None:
-        effects = self.exchange.receive(message, sender, self.world.net.now)
-        if effects is None:
-            self.on_message(message, sender)
-            self.arm()
-        else:
-            self.carry_out(effects)
-
-    def writable(self, address: str) -> None:
-        self.carry_out(self.exchange.writable(address, self.world.net.now))
-
-    def timer(self) -> None:
-        net = self.world.net
-        if not net.is_alive(self.address) or self._armed > net.now:
-            return
-        wakes = net.paused_until(self.address)
-        if wakes > net.now:
-            net.at(wakes, self.timer)
-            return
-        self._armed = inf
-        before = self.exchange.next_deadline()
-        self.carry_out(self.exchange.timer(net.now))
-        after = self.exchange.next_deadline()
-        if before <= net.now and after <= net.now:
-            self.world.fail(f"the timer of {self.address} stands still at {after}")
-
-    def carry_out(self, effects: list[Effect]) -> None:
-        net = self.world.net
-        for news in self.exchange.carry_out(effects, lambda to, message: net.send(self.address, to, message), net.now):
-            if isinstance(news, Changed):
-                self.on_changed(news)
-            else:
-                self.on_token(news)
-        self.arm()
-
-    def arm(self) -> None:
-        deadline = self.exchange.next_deadline()
-        if deadline < self._armed:
-            self._armed = deadline
-            self.world.net.at(deadline, self.timer)
-
-
-class _Gateway(_Actor):
+class _Gateway(Actor["_World"]):
     """A gateway: its own subscriptions, copies of interest and retained values."""
 
-    def __init__(self, world: World, role: str, incarnation: int) -> None:
+    def __init__(self, world: _World, role: str, incarnation: int) -> None:
         super().__init__(world, role, incarnation)
+        self.versions: dict[tuple[str, str], tuple[int, int]] = {}
         self.slice: TablePublisher = self.exchange.publish(SUBSCRIPTIONS, to=TOPIC_MANAGER, needs_holder=True)
         self.exchange.hold(INTEREST, of=TOPIC_MANAGER)
         self.exchange.hold(RETAINED, of=TOPIC_MANAGER, gives_back=True)
@@ -251,10 +144,10 @@ class _Gateway(_Actor):
             self.world.net.send(self.address, self.manager, Retain(number, topic, frame, is_removal))
 
 
-class _TopicManager(_Actor):
+class _TopicManager(Actor["_World"]):
     """The topic manager: merges, orders retained values, settles them when they are in force."""
 
-    def __init__(self, world: World, role: str, incarnation: int) -> None:
+    def __init__(self, world: _World, role: str, incarnation: int) -> None:
         super().__init__(world, role, incarnation)
         self.merge = InterestMerge()
         self.interest = self.exchange.gather(SUBSCRIPTIONS, of="gateway:", into=INTEREST, merge=self.merge, gather_s=120.0)
@@ -301,98 +194,24 @@ class _TopicManager(_Actor):
         self.world.net.send(self.address, sender, Retained(number, "" if isinstance(effect, InForce) else "unavailable"))
 
 
-class World:
-    """All actors, the registry, and what must hold."""
+class _World(World):
+    """What must hold between gateways and the topic manager."""
 
     def __init__(self, plan: Plan, net: Network) -> None:
-        self.plan, self.net = plan, net
-        self.is_quiet = False
         self.tokens = 0
         self.epochs: dict[tuple[str, str], int] = {}
-        self.all_roles = {TOPIC_MANAGER, *(f"gateway:{n}" for n in range(plan.gateways))}
-        self.incarnations = dict.fromkeys(sorted(self.all_roles), 0)
-        self.actors: dict[str, _Actor] = {}
-        self.registry: dict[str, tuple[str, int]] = {}
-        self.registered_at: dict[str, float] = {}
-        self.confirmed = 0
         self.witnesses: dict[str, tuple[tuple[int, int], set[str]]] = {}
-        self._told: dict[str, float] = {}
-        # So small that snapshots and deltas come in parts, windows close and tombstones are forgotten.
-        pick = net.random.choice
-        self.limits = Limits(
-            part_bytes=pick((30, 200, 256 * 1024)),
-            part_entries=pick((1, 3, 4_096)),
-            window_bytes=pick((40, 300, 1024 * 1024)),
-            tombstones=pick((0, 2, 4_096)),
-        )
-        for role in sorted(self.all_roles):
-            net.at(net.random.uniform(0, 0.2), lambda role=role: self.start(role))  # type: ignore[misc] # a default binds the loop's value
+        super().__init__(plan, net, name="tables", control=TOPIC_MANAGER, cast=self._make)
 
-    # --- lives
-
-    def start(self, role: str) -> None:
-        self.incarnations[role] += 1
-        cls = _TopicManager if role == TOPIC_MANAGER else _Gateway
-        actor = self.actors[role] = cls(self, role, self.incarnations[role])
-        self.net.trace(f"START   {actor.address}")
-        self.registry[role] = (actor.address, actor.incarnation)
-        self.registered_at[actor.address] = self.net.now
-        actor.arm()
-        self.tell()
-
-    def kill(self, role: str, away_s: float) -> None:
-        actor = self.actors.pop(role, None)
-        if actor is None:
-            return
-        self.net.trace(f"KILL    {actor.address}")
-        self.net.leave(actor.address)
-        self.registry.pop(role)
-        self.tell()
-        self.net.at(self.net.now + away_s, lambda: self.start(role))
-
-    def tell(self) -> None:
-        """The registry goes to each actor by a way of its own, in order."""
-        registry = dict(self.registry)
-        for actor in self.actors.values():
-            # As long as the longest delay, so that no two registries overtake each other on one way.
-            at = max(self._told.get(actor.address, 0.0), self.net.now + self.net.random.uniform(0.0001, REGISTRY_S))
-            self._told[actor.address] = at
-            self.net.at(at, lambda actor=actor: actor.roles(registry))  # type: ignore[misc] # as above
-
-    def fault(self) -> None:
-        if self.is_quiet:
-            return
-        random = self.net.random
-        choice = random.random()
-        role = random.choice(sorted(self.all_roles))
-        if choice < self.plan.storms:
-            for gateway in sorted(self.all_roles - {TOPIC_MANAGER}):
-                self.kill(gateway, random.uniform(0.0, 0.3))
-        elif choice < 0.35:
-            self.kill(TOPIC_MANAGER, random.uniform(0.0, 0.5))
-        elif choice < 0.7:
-            self.kill(role, random.uniform(0.0, 0.5))
-        elif role in self.actors:
-            self.net.trace(f"STOP    {self.actors[role].address}")
-            self.net.pause(self.actors[role].address, self.net.now + random.uniform(0.05, 2.5))
-        self.net.at(self.net.now + random.expovariate(1 / self.plan.kills), self.fault)
-
-    # --- what must hold
-
-    def fail(self, what: str) -> None:
-        plan = self.plan
-        raise SimulationFailure(
-            f"FAILED tables: {what} at step {self.net.steps:,}, t = {self.net.now:.3f} s\n"
-            f"replay:  python -m tests.simulation tables --seed {plan.seed:#x} --gateways {plan.gateways} "
-            f"--loss {plan.loss} --steps {plan.steps} --until {self.net.steps} --trace"
-        )
+    def _make(self, role: str, incarnation: int) -> _TopicManager | _Gateway:
+        return (_TopicManager if role == TOPIC_MANAGER else _Gateway)(self, role, incarnation)
 
     def gateways(self) -> list[_Gateway]:
         return [actor for actor in self.actors.values() if isinstance(actor, _Gateway)]
 
     def check_confirmed(self, gateway: _Gateway, confirmation: _Confirmation) -> None:
         """InForce: everybody that the topic manager could know of acts by what the gateway asked to be confirmed."""
-        self.confirmed += 1
+        self.score += 1
         unchanged = {key: number for key, number in confirmation.keys.items() if gateway.changes.get(key) == number}
         for other in self.gateways():
             if self.registered_at[other.address] + REGISTRY_S >= confirmation.asked_at:
@@ -427,13 +246,6 @@ class World:
             if witnesses & living and _order(copies.get(topic)) < order:
                 self.fail(f"{manager.address} goes on with {topic} at {_order(copies.get(topic))}, it was {order}")
 
-    def check_bounds(self) -> None:
-        for actor in self.actors.values():
-            for name, value in actor.exchange.statistics().items():
-                limit = {"entries": 60, "holders": 2 * self.plan.gateways + 2, "tokens": 600}.get(name.partition(".")[2], inf)
-                if value > limit:
-                    self.fail(f"{actor.address}: {name} is {value}, over {limit}")
-
     def check_quiet(self) -> None:
         """Nothing has changed for a while: all copies are equal, all tokens answered, all timers off."""
         manager = self.actors[TOPIC_MANAGER]
@@ -455,9 +267,7 @@ class World:
         for topic, (order, witnesses) in self.witnesses.items():
             if witnesses & living and _order(manager.retained.get(topic)) < order:
                 self.fail(f"the retained value of {topic} is lost, though {sorted(witnesses & living)} had it")
-        for actor in self.actors.values():
-            if actor.exchange.next_deadline() < inf:
-                self.fail(f"{actor.address} has a timer armed though nothing is to be done")
+        super().check_quiet()
 
 
 def _names(gateway: _Gateway, key: str, owner: str) -> bool:
@@ -476,43 +286,6 @@ def _order(value: bytes | None) -> tuple[int, int]:
     return retained.epoch, retained.sequence
 
 
-@dataclass
-class Outcome:
-    """What a run was, so that two runs can be compared."""
-
-    steps: int
-    now: float
-    confirmed: int
-    lives: int
-    lines: list[str] = field(default_factory=list)
-
-
 def run(plan: Plan, *, until: int | None = None, trace: bool = False) -> Outcome:
-    """One run: faults for `plan.steps` events, then quiet, then everything must be equal.
-
-    Args:
-        until: stop at this event, without the quiet end.
-        trace: print what happens.
-    Raises:
-        SimulationFailure: an invariant does not hold.
-    """
-    net = Network(seed=plan.seed, faults=Faults(loss=plan.loss), trace=print if trace else None)
-    world = World(plan, net)
-    net.at(0.5, world.fault)
-    while net.steps < plan.steps and net.step():
-        if net.steps % 64 == 0:
-            world.check_bounds()
-        if net.steps == until:
-            return Outcome(net.steps, net.now, world.confirmed, sum(world.incarnations.values()))
-    world.is_quiet = True
-    net.faults.loss = 0.0
-    end = net.now + QUIET_S
-    while net.next_at() <= end:
-        net.step()
-        if net.steps > plan.steps + 200_000:
-            world.fail("the actors do not come to rest")
-        if net.steps == until:
-            break
-    else:
-        world.check_quiet()
-    return Outcome(net.steps, net.now, world.confirmed, sum(world.incarnations.values()))
+    """One run; see `node.run`."""
+    return node.run(plan, _World, until=until, trace=trace)

@@ -267,6 +267,17 @@ def test_word_of_another_epoch_or_of_a_stranger_has_no_effect() -> None:
     assert publisher.receive("stranger", Confirmed("t", 5, 1, 1), 0.0) == []
 
 
+def test_question_that_was_overtaken_by_its_answer_does_not_bring_the_holder_back() -> None:
+    publisher = TablePublisher("t", epoch=5, limits=Limits(part_entries=1, window_bytes=1))
+    begin(publisher, "h")
+    for key in "abc":
+        publisher.put(key, b"1", 0.0)
+    publisher.timer(0.005)
+    confirm(publisher, "h", 1)
+    publisher.receive("h", Ask("t", 5, 0), 0.0)  # asked before it had 1 and 2
+    assert [m.version for m in parts(confirm(publisher, "h", 2)) if isinstance(m, Delta)] == [3]
+
+
 def test_confirmation_of_what_was_never_sent_has_no_effect() -> None:
     publisher = TablePublisher("t", epoch=5)
     begin(publisher, "h")
