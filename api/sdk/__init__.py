@@ -2,10 +2,10 @@
 
 Pure parts first, they hold the rules: `states` (what a program is told of its connection), `address` (where a node is), `message`
 (what a subscriber gets), `outbox` (messages become runs), `interests` (which subscription a run is for), `calls` (open calls and
-their frames), `functions` (a typed function becomes a service), `session` (greeting, reconnecting, what is in force). Then what
-touches asyncio: `subscription`, `caller` (calls made here), `provider` (calls served here), `connection` (what a transport must
-offer), `native` (Unix socket and TCP), `packages` and `websocket` (the same over WebSocket, msgpack or JSON), `client`, which
-joins them, and `entry`, where a program begins.
+their frames), `functions` (a typed function becomes a service), `events` and `session` (greeting, reconnecting, what is in
+force). Then what touches asyncio: `subscription`, `caller` (calls made here), `provider` (calls served here), `connection` (what
+a transport must offer), `native` (Unix socket and TCP), `packages` and `websocket` (the same over WebSocket, msgpack or JSON),
+`attachment`, which joins them, `client`, the verbs of a program, and `entry`, where it begins.
 """
 
 from majula.api.sdk.calls import Call

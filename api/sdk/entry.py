@@ -8,8 +8,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, TypeVar
 
 from majula.api.sdk.address import Address, find_default_address, parse_address
+from majula.api.sdk.attachment import BUFFER_BYTES, CONNECT_S, StateCallback
 from majula.api.sdk.calls import check_name
-from majula.api.sdk.client import BUFFER_BYTES, CONNECT_S, Client, StateCallback
+from majula.api.sdk.client import Client
 from majula.errors import InvalidRequest
 
 R = TypeVar("R")

@@ -13,15 +13,41 @@ a `HangUp`. A *ticket* is any hashable object that stands for somebody who waits
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from enum import Enum
 from math import inf
 from random import Random
 from typing import Any, assert_never
 
 import msgspec
-from msgspec import Struct
 
+from majula.api.sdk.events import (
+    Announce,
+    Ask,
+    Close,
+    Dial,
+    Effect,
+    Event,
+    Failed,
+    Finish,
+    Forget,
+    HangUp,
+    Lost,
+    Opened,
+    Quiet,
+    Received,
+    Refused,
+    Resume,
+    Send,
+    SessionEnded,
+    Settle,
+    Start,
+    Ticket,
+    TimerFired,
+    Unwant,
+    Want,
+    WishKey,
+    Withdrawn,
+)
 from majula.api.sdk.states import State
 from majula.errors import (
     CallerError,
@@ -36,7 +62,7 @@ from majula.errors import (
     from_code,
 )
 from majula.wire import headers
-from majula.wire.headers import PROTOCOL_VERSION, Encoding, Header, Register, Subscribe
+from majula.wire.headers import PROTOCOL_VERSION, Header, Register, Subscribe
 
 GREETING_S = 10.0
 """For an attempt as a whole: a gateway answers in milliseconds or is not well."""
@@ -63,9 +89,6 @@ SWEEP_S = 0.05
 MAX_REQUESTS = 4_096
 MAX_WISHES = 11_000
 
-Ticket = Hashable
-WishKey = tuple[object, ...]
-
 
 class Phase(Enum):
     IDLE = "idle"
@@ -76,149 +99,6 @@ class Phase(Enum):
     LEAVING = "leaving"
     WAITING = "waiting"
     CLOSED = "closed"
-
-
-class Start(Struct, frozen=True):
-    """Event: begin."""
-
-
-class Opened(Struct, frozen=True):
-    """Event: the connection that `Dial` asked for stands."""
-
-
-class Lost(Struct, frozen=True):
-    """Event: the connection ended, or could not be made. `error`: what the gateway said to that, where it did."""
-
-    reason: str
-    error: MajulaError | None = None
-
-
-class Received(Struct, frozen=True):
-    """Event: a frame other than PUBLISH, CALL, RESULT, CANCEL and SLOW came."""
-
-    header: Header
-    body: bytes = b""
-
-
-class Want(Struct, frozen=True):
-    """Event: the program wants this subscription or function in force, now and after each reconnection.
-
-    template: SUBSCRIBE or REGISTER; its request number is filled in.
-    again: ask the gateway even where it is in force already (retained values, another description).
-    """
-
-    template: Subscribe | Register
-    ticket: Ticket
-    deadline: float
-    again: bool = False
-
-
-class Unwant(Struct, frozen=True):
-    """Event: the opposite; `ticket` None: nobody waits for it."""
-
-    key: WishKey
-    ticket: Ticket | None = None
-    deadline: float = inf
-
-
-class Ask(Struct, frozen=True):
-    """Event: a request of this session only. `template` has a field `request` that is filled in, or is a PING."""
-
-    template: Header
-    ticket: Ticket
-    deadline: float
-    body: bytes = b""
-
-
-class Forget(Struct, frozen=True):
-    """Event: whoever stood behind the ticket has gone; it is not settled any more."""
-
-    ticket: Ticket
-
-
-class Quiet(Struct, frozen=True):
-    """Event: no call is open, in either direction, and nothing waits to be written."""
-
-
-class TimerFired(Struct, frozen=True):
-    """Event: the deadline came. Early or repeated firing does no harm."""
-
-
-class Close(Struct, frozen=True):
-    """Event: the program is done."""
-
-
-class Dial(Struct, frozen=True):
-    """Effect: make a connection; `Opened` or `Lost` follows. `attempt` counts from 0 since the last steady session."""
-
-    attempt: int
-
-
-class Send(Struct, frozen=True):
-    """Effect: write a frame."""
-
-    header: Header
-    body: bytes = b""
-
-
-class HangUp(Struct, frozen=True):
-    """Effect: end the connection; no `Lost` follows, the core knows."""
-
-
-class SessionEnded(Struct, frozen=True):
-    """Effect: calls and frames of the session mean nothing any more."""
-
-    error: MajulaError
-
-
-class Resume(Struct, frozen=True):
-    """Effect: the session is open; what waited may go."""
-
-    welcome: headers.Welcome
-
-
-class Settle(Struct, frozen=True):
-    """Effect: a ticket's answer: `guarantee` of an ACK, body of a REPLY, or an error."""
-
-    ticket: Ticket
-    guarantee: str = ""
-    encoding: Encoding = 1
-    body: bytes = b""
-    error: MajulaError | None = None
-
-
-class Withdrawn(Struct, frozen=True):
-    """Effect: a wish that had been in force was refused when the client came back; it is no longer wanted."""
-
-    key: WishKey
-    error: MajulaError
-
-
-class Refused(Struct, frozen=True):
-    """Effect: the gateway refused a frame that nobody waits for."""
-
-    error: MajulaError
-    method: str
-
-
-class Finish(Struct, frozen=True):
-    """Effect: start nothing new in this session; tell by `Quiet` when all that is open has ended."""
-
-
-class Announce(Struct, frozen=True):
-    """Effect: tell the program."""
-
-    state: State
-
-
-class Failed(Struct, frozen=True):
-    """Effect: trying again cannot help; the session is closed."""
-
-    error: MajulaError
-
-
-Event = Start | Opened | Lost | Received | Want | Unwant | Ask | Forget | Quiet | TimerFired | Close
-Effect = Dial | Send | HangUp | SessionEnded | Resume | Settle | Withdrawn | Refused | Finish | Announce | Failed
 
 
 class _Wish:

@@ -37,6 +37,10 @@ async def received(subscription: object, count: int) -> list[object]:
     return found
 
 
+async def connected(address: str) -> Client:
+    return await connect(address)
+
+
 # --- connecting
 
 
@@ -55,7 +59,7 @@ async def test_nobody_at_the_address_is_one_clear_error(tmp_path: Path) -> None:
 
 async def test_a_gateway_that_comes_up_a_little_later_is_reached(tmp_path: Path) -> None:
     fake = FakeGateway(tmp_path / "late.sock")
-    connecting = asyncio.ensure_future(connect(fake.address)._connect())
+    connecting = asyncio.ensure_future(connected(fake.address))
     await asyncio.sleep(0)
     await fake.start()
     client = await connecting
@@ -76,7 +80,7 @@ async def test_a_taken_id_is_told_at_once(gateway: FakeGateway) -> None:
 
 async def test_a_cancelled_attempt_leaves_nothing_behind(gateway: FakeGateway) -> None:
     gateway.mute = True
-    attempt = asyncio.ensure_future(connect(gateway.address)._connect())
+    attempt = asyncio.ensure_future(connected(gateway.address))
     await gateway.until(lambda: len(gateway.heard) == 1)
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from majula.api.sdk import session
-from majula.api.sdk.session import (
-    PING_S,
+from majula.api.sdk.events import (
     Announce,
     Ask,
     Close,
@@ -26,13 +24,11 @@ from majula.api.sdk.session import (
     HangUp,
     Lost,
     Opened,
-    Phase,
     Quiet,
     Received,
     Refused,
     Resume,
     Send,
-    SessionCore,
     SessionEnded,
     Settle,
     Start,
@@ -41,6 +37,7 @@ from majula.api.sdk.session import (
     Want,
     Withdrawn,
 )
+from majula.api.sdk.session import PING_S, Phase, SessionCore, wish_key
 from majula.errors import ConnectionLost, DeadlineExceeded, PermissionDenied, ProtocolError, Unauthorized
 from majula.wire import headers
 from majula.wire.headers import Ack, Header, Hello, Register, Subscribe, Welcome
@@ -485,5 +482,5 @@ def test_in_any_order_of_events_everybody_who_waits_is_settled_exactly_once(step
 
 
 def test_a_wish_is_known_by_what_the_gateway_takes_for_one() -> None:
-    assert session.wish_key(Subscribe(5, "t", True, "q", True)) == ("topic", "t", True, "q")
-    assert session.wish_key(Register(5, "f")) == ("function", "f")
+    assert wish_key(Subscribe(5, "t", True, "q", True)) == ("topic", "t", True, "q")
+    assert wish_key(Register(5, "f")) == ("function", "f")
