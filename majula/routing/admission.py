@@ -32,7 +32,8 @@ class AskRouter(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """Effect: the claim `request` is granted; serve the session and say `opened` in the same step."""
+    """Effect: the claim `request` is granted; say `opened` when the session is served, or `abandon` where its client
+    has left."""
 
     request: int
 
@@ -67,7 +68,10 @@ class Admission:
         self._router_is_here = False
         self._next = 1
         self._claims: dict[int, tuple[Session, float]] = {}  # request -> session and deadline, oldest first
-        self._own: dict[str, Session] = {}
+        self._admitted: dict[int, Session] = {}  # request -> session, until it is opened
+        self._requests: dict[str, int] = {}  # of these: session's name -> request
+        self._own: dict[str, Session] = {}  # who has an id here, opened or not
+        self._opened: dict[str, str] = {}  # id -> name of the session that stands in the slice
         self._others: dict[str, Session] = {}
 
     def claim(self, session: Session, now: float) -> tuple[int, list[Effect]]:
@@ -88,22 +92,35 @@ class Admission:
         return request, [AskRouter(message=claim)]
 
     def abandon(self, request: int) -> list[Effect]:
-        """The client is gone before the verdict."""
+        """The client is gone before the verdict, or before the session was opened."""
         found = self._claims.pop(request, None)
-        return [] if found is None else self._release(found[0])
+        session = found[0] if found is not None else self._admitted.pop(request, None)
+        if session is None:
+            return []
+        self._requests.pop(session.session, None)
+        own = self._own.get(session.client_id)
+        if own is not None and own.session == session.session:
+            del self._own[session.client_id]
+        return self._release(session)
 
     def opened(self, session: Session) -> tuple[str, bytes]:
         """The session is served now. Returns the entry of the slice `sessions`."""
+        self._admitted.pop(self._requests.pop(session.session, 0), None)
         self._own[session.client_id] = session
+        self._opened[session.client_id] = session.session
         return session.client_id, encode_session(session)
 
     def closed(self, client_id: str, session: str) -> tuple[str | None, list[Effect]]:
-        """The session has ended. Returns the key to remove from the slice (None: another session has the id), and effects."""
+        """The session has ended. Returns the key to remove from the slice (None: another session stands there), and effects."""
         own = self._own.get(client_id)
-        if own is None or own.session != session:
-            return None, []
-        del self._own[client_id]
-        return client_id, self._release(own)
+        effects: list[Effect] = []
+        if own is not None and own.session == session:
+            del self._own[client_id]
+            effects = self._release(own)
+        if self._opened.get(client_id) != session:
+            return None, effects
+        del self._opened[client_id]
+        return client_id, effects
 
     def receive(self, message: Granted | Refused | CloseSession) -> list[Effect]:
         """What the router says."""
@@ -171,22 +188,27 @@ class Admission:
     def _granted(self, request: int, session: Session) -> list[Effect]:
         own = self._own.get(session.client_id)
         if own is None or own.session == session.session:
-            return [Admitted(request=request)]
+            return [self._admit(request, session)]
         # The router did not know of a session that was admitted here while it was silent; when it does, it decides by the same
         # rule.
         reason = verdict(own.secret_hash, session.secret_hash)
         if reason == "conflict":
             return [Rejected(request=request, code="conflict"), *self._release(session)]
-        return [Close(client_id=own.client_id, session=own.session, reason=reason), Admitted(request=request)]
+        return [Close(client_id=own.client_id, session=own.session, reason=reason), self._admit(request, session)]
+
+    def _admit(self, request: int, session: Session) -> Admitted:
+        # Its own from now on, though not opened yet: the next claim for this id must see it, even one decided in the same step.
+        self._own[session.client_id] = session
+        self._admitted[request] = session
+        self._requests[session.session] = request
+        return Admitted(request=request)
 
     def _decide(self, request: int, session: Session) -> list[Effect]:
         current = self.where(session.client_id)
         reason = "" if current is None else verdict(current.secret_hash, session.secret_hash)
         if reason == "conflict":
             return [Rejected(request=request, code="conflict")]
-        # Of several claims that are decided in one step, each must see those before it.
-        self._own[session.client_id] = session
-        effects: list[Effect] = [Admitted(request=request)]
+        effects: list[Effect] = [self._admit(request, session)]
         if current is not None and current.gateway == self._role:
             effects.append(Close(client_id=current.client_id, session=current.session, reason=reason))
         return effects

@@ -98,6 +98,24 @@ def test_client_that_left_before_the_verdict_is_released() -> None:
     assert admission.abandon(request) == []
 
 
+def test_client_that_left_between_verdict_and_opening_holds_no_id() -> None:
+    admission = Admission(ONE)
+    request, _ = admission.claim(session("s1"), 0.0)
+    admission.abandon(request)
+    second, effects = admission.claim(session("s2", secret=b"other"), 0.0)
+    assert effects == [Admitted(second)]
+
+
+def test_entry_of_the_older_session_leaves_the_slice_also_when_the_newer_never_opens() -> None:
+    admission = Admission(ONE)
+    admission.opened(session("s1"))
+    request, effects = admission.claim(session("s2"), 0.0)
+    assert effects == [Admitted(request), Close("ann", "s1", "taken_over")]
+    assert admission.closed("ann", "s1") == ("ann", [])
+    admission.abandon(request)
+    assert list(admission.sessions()) == []
+
+
 def test_end_of_a_session_leaves_the_slice_and_tells_the_router() -> None:
     admission = with_router()
     admission.opened(session("s1"))
