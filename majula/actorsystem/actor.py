@@ -97,6 +97,11 @@ class MajulaActor(Actor):  # type: ignore[misc]  # Thespian has no types
         return self._mailbox.endpoint.run_dir
 
     @property
+    def parent(self) -> Address:
+        """Who sent the Start: its supervisor. Empty before."""
+        return self._mailbox.parent
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that everything here runs on."""
         return self._mailbox.loop

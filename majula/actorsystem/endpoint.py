@@ -161,10 +161,10 @@ class Endpoint:
         frame = TrackedFrame(wire.encode(PLAIN, local, 0, payload))
         frame.settle = settle
         connection.outbox.watch = True
-        if connection.outbox.offer_control(frame):
-            self._touch(connection)
-        else:
+        if not connection.outbox.offer_control(frame):
             self.loop.call_soon(settle, False)
+        elif not connection.dirty:
+            self._touch(connection)
 
     def pending_bytes(self, target: Address) -> int:
         """What waits for the process of `target`."""

@@ -87,12 +87,12 @@ class ChildProcess:
         poll.register(self._pidfd, select.POLLIN)
         return not poll.poll(0)
 
-    def join(self, timeout_s: float) -> None:
-        """Wait at most so long for its end."""
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait for its end, at most so long."""
         if self._reason is None:
             poll = select.poll()
             poll.register(self._pidfd, select.POLLIN)
-            poll.poll(timeout_s * 1000)
+            poll.poll(None if timeout_s is None else timeout_s * 1000)
 
     def send_signal(self, number: int) -> None:
         """Signal it; nothing happens when it has ended (the number cannot hit another process)."""
@@ -106,6 +106,7 @@ class ChildProcess:
         """Why it ended, in words: its own last words if it had any, else its exit status. Blocks if it still runs."""
         if self._reason is not None:
             return self._reason
+        self.join()  # a loop that watches the descriptor makes it non-blocking, and `waitid` with it
         try:
             found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         except ChildProcessError:
