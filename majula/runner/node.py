@@ -89,6 +89,9 @@ class Node:
             raise NodeExit(CRASHED, f"runner: {describe(error)}") from error
 
     def _run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a job in the background
+                signal.signal(number, self._on_signal)
         locks = self._lock()
         try:
             listeners = Listeners(self._plan.listeners)
@@ -97,9 +100,6 @@ class Node:
                 self._warn()
                 self._preload()
                 adopt_orphans()
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                    if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a job in the background
-                        signal.signal(number, self._on_signal)
                 signal.signal(signal.SIGCHLD, self._on_child)
                 wait_for_former_tree(self._run_dir)
                 return self._run_trees(listeners)
@@ -143,12 +143,14 @@ class Node:
     def _run_trees(self, listeners: Listeners) -> int:
         handout, control = self._loop.run_until_complete(self._open(listeners))
         try:
-            while True:
+            is_wanted = True
+            while is_wanted and not self._signals:
                 try:
                     self._run_tree()
-                    return OK
+                    is_wanted = False
                 except TreeEnded as ended:
                     self._tree_ended(ended)
+            return OK
         finally:
             self._loop.run_until_complete(control.close())
             handout.close()

@@ -119,6 +119,15 @@ async def test_node_that_has_stopped_leaves_no_sockets(tmp_path: Path) -> None:
         assert [path.name for path in node.run_dir.iterdir() if stat.S_ISSOCK(path.lstat().st_mode)] == []
 
 
+async def test_signal_during_the_start_stops_the_node_and_leaves_nothing(tmp_path: Path) -> None:
+    node = NodeRig(tmp_path / "n")
+    await node.start()
+    await node.until_said("config.warning")
+    node.process.send_signal(signal.SIGTERM)
+    assert await node.ended() == 0
+    assert [path.name for path in node.run_dir.iterdir() if stat.S_ISSOCK(path.lstat().st_mode)] == []
+
+
 async def test_second_signal_ends_the_drain_at_once(tmp_path: Path) -> None:
     async with NodeRig(tmp_path / "n", environment={"PROBE_DRAIN_S": "1000"}, extra="drain_s: 1000") as node:
         node.process.send_signal(signal.SIGTERM)
