@@ -23,6 +23,7 @@ from thespian.actors import ActorAddress, ActorSystem, InvalidActorAddress, Thes
 from thespian.system.messages.multiproc import EndpointConnected
 from thespian.system.systemBase import systemBase
 from thespian.system.transport import ExternalInterfaceTransportInit, ReceiveEnvelope
+from thespian.system.utilis import thesplog_control
 
 from majula.actorsystem.actor import MajulaActor
 from majula.actorsystem.managers import run_admin
@@ -114,6 +115,8 @@ class System:
 
     def __init__(self, run_dir: Path | str) -> None:
         self.run_dir = prepare(Path(run_dir))
+        # Thespian's internal log would go to a file of a fixed name in a directory that all users share.
+        thesplog_control(logging.WARNING, False, 0)
         remove_actor_sockets(self.run_dir)
         self._system = ActorSystem(BASE_NAME, {RUN_DIRECTORY: str(self.run_dir)}, transientUnique=True)
         process = self._system._systemBase.admin_process

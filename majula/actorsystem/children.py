@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -136,6 +137,18 @@ class Children:
     def _kill_silent_host(self, address: Address, host: Address, number: int) -> None:
         if address in self._hosted and host in self._processes:
             self._processes[host].send_signal(number)
+
+    def abandon(self) -> None:
+        """Their creator has ended, but not the process that it lived in: end what the kernel would have ended."""
+        for address, child in self._processes.items():
+            self._endpoint.loop.remove_reader(child.fileno())
+            child.send_signal(signal.SIGKILL)
+            child.reap()
+            with suppress(FileNotFoundError):
+                os.unlink(socket_path(self._endpoint.run_dir, address))
+        self._processes.clear()
+        self._hosts.clear()
+        self._hosted.clear()
 
     def pid(self, address: Address) -> int:
         child = self._processes.get(self._hosted.get(address, address))

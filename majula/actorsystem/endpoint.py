@@ -36,6 +36,7 @@ _LOCAL_LIMIT: Final = 100_000
 _REFUSED_LIMIT: Final = 1024
 _ACCEPTS_A_TURN: Final = 64
 _REDIAL_S: Final = 0.02
+_ACCEPT_AGAIN_S: Final = 0.2
 _ERRORS_LOGGED: Final = 20
 """Log lines about bad connections in a process's life; what follows is only counted."""
 
@@ -93,7 +94,11 @@ class Endpoint:
         self._local_refused: set[tuple[int, Address]] = set()
         self._redials: dict[Connection, asyncio.TimerHandle] = {}
         self._idle_waiters: list[asyncio.Future[None]] = []
-        loop.add_reader(listener.fileno(), self._accept)
+        self._accept_again: asyncio.TimerHandle | None = None
+        self._listen()
+
+    def _listen(self) -> None:
+        self.loop.add_reader(self._listener.fileno(), self._accept)
 
     # --- sending
 
@@ -335,8 +340,10 @@ class Endpoint:
                 sock, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError as error:
+            except OSError as error:  # no descriptors left: the listener stays readable, so look again later
                 self._complain("cannot accept: %s", error)
+                self.loop.remove_reader(self._listener.fileno())
+                self._accept_again = self.loop.call_later(_ACCEPT_AGAIN_S, self._listen)
                 return
             sock.setblocking(False)
             user = peer_user(sock)
@@ -405,6 +412,9 @@ class Endpoint:
 
     def drain_incoming(self, peer: str) -> None:
         """Read all that a process which has ended left in its connections, so that its last words come before its end is told."""
+        self._accept()  # it may have dialled us with its last breath
+        for connection in [c for c in self._connections if not c.peer]:
+            self._readable(connection)
         for connection in [c for c in self._connections if c.peer == peer]:
             while self._readable(connection):
                 continue
@@ -452,6 +462,8 @@ class Endpoint:
     def close(self) -> None:
         """Close every socket and remove the name. Nothing is flushed: await `flushed` before."""
         self.stopped = True
+        if self._accept_again is not None:
+            self._accept_again.cancel()
         for redial in self._redials.values():
             redial.cancel()
         self._redials.clear()

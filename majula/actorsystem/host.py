@@ -51,6 +51,8 @@ class Host(MajulaActor):
     def ended(self, mailbox: ActorMailbox, error: BaseException | None) -> None:
         """`mailbox.Life` of the hosted actors."""
         self._mailbox.endpoint.mailboxes.pop(mailbox.local_id, None)
+        if mailbox.actor._offspring is not None:
+            mailbox.actor._offspring.abandon()
         if error is not None and not isinstance(error, Dropped):
             _log.error("%s (%s) ends", mailbox.actor.role, mailbox.address, exc_info=error)
         reason = "stopped" if error is None else "killed" if isinstance(error, Dropped) else describe(error)

@@ -31,8 +31,12 @@ from majula.actorsystem.actor import MajulaActor
 from majula.actorsystem.actorprocess import run_actor
 from majula.actorsystem.process import fork_child, set_title
 from majula.actorsystem.transport import ThespianEndpoint, UnixTransport
+from majula.messages.base import Address
 
 _log = logging.getLogger(__name__)
+
+_main_root, _main_manager = logging.root, logging.Logger.manager
+"""Logging as the main process has it: Thespian puts a forwarder to its logger in the place of both."""
 
 _LOGGER_INSTANCE: Final = -1
 """Thespian's number for the logger, which is nobody's child."""
@@ -70,7 +74,7 @@ class Replicator(MultiProcReplicator):  # type: ignore[misc]  # Thespian has no 
         cls = actualActorClass(childClass, loader)
         if isinstance(cls, type) and issubclass(cls, MajulaActor):
             parent = (notifyAddr.addressDetails.name, prepared.addrInst)
-            main = partial(run_actor, cls, prepared.run_dir, prepared.name, prepared.listener, parent)
+            main = partial(_run_typed_actor, cls, prepared, parent)
         else:
             main = partial(
                 run_plain_actor,
@@ -191,6 +195,12 @@ def run_plain_actor(prepared: ThespianEndpoint, creator: Any, what: tuple[Any, .
         manager.run()
     finally:
         transport.close()
+
+
+def _run_typed_actor(cls: type[MajulaActor], prepared: ThespianEndpoint, parent: tuple[Address, int]) -> None:
+    # It logs for itself, with the handlers that the main process had set up; this process's parent had replaced them.
+    logging.root, logging.Logger.root, logging.Logger.manager = _main_root, _main_root, _main_manager
+    run_actor(cls, prepared.run_dir, prepared.name, prepared.listener, parent)
 
 
 def run_logger(admin: ActorAddress, prepared: ThespianEndpoint, log_definitions: object) -> None:

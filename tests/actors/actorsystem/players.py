@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -244,6 +245,14 @@ class Player(MajulaActor):
 
         self.server = await asyncio.start_server(answer, "127.0.0.1", 0)
         self.send(sender, Say("serving", self.server.sockets[0].getsockname()[1]))
+
+    def do_log(self, order: Do, sender: Address) -> None:
+        logging.getLogger(f"made.in.{self.role}").warning("said by %s", self.role)
+        self.send(sender, Say("logged"))
+
+    def do_make(self, order: Do, sender: Address) -> None:
+        child = self.create_child(Player, role="grandchild", node_id=self.node_id, incarnation=1, config=PlayerConfig())
+        self.send(sender, Say(child, self.child_pid(child)))
 
     def do_subprocess(self, order: Do, sender: Address) -> None:
         self.spawn(self._subprocess(sender), name="subprocess")

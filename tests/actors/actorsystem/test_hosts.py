@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from majula.messages.supervision import Started, StartFailed, Stop
-from tests.actors.actorsystem.conftest import Rig
+from tests.actors.actorsystem.conftest import Rig, wait_gone
 from tests.actors.actorsystem.players import Kill, Made, Make, Say
 
 HOSTED = 1000
@@ -112,3 +112,12 @@ async def test_hosted_actors_flood_each_other_in_order(rig: Rig) -> None:
     rig.tell(two.address, "expect", count=50_000)
     rig.tell(one.address, "flood", two.address, 50_000)
     assert (await rig.expect(Say)).number == 0
+
+
+async def test_end_of_a_hosted_actor_ends_the_processes_that_it_has_created(rig: Rig) -> None:
+    one, two = await hosted(rig, 2)
+    grandchild = await rig.say(one.address, "make")
+    rig.tell(one.address, "raise")
+    await rig.exit_of(one.address)
+    assert await wait_gone([grandchild.number], 1.0) == []
+    assert (await rig.say(two.address, "greet")).number == 1
