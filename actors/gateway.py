@@ -18,6 +18,7 @@ from random import Random
 from typing import Any, assert_never
 
 from majula.actorsystem.actor import MajulaActor
+from majula.actorsystem.memory import keep_freed_memory
 from majula.actorsystem.sockets import take_sockets
 from majula.errors import Conflict, Draining, InvalidRequest, MajulaError, Overloaded, from_code
 from majula.gateway.builtin import PROVIDER
@@ -58,6 +59,7 @@ class GatewayActor(MajulaActor):
     switch: Switch
 
     async def on_start(self, config: GatewaySettings) -> None:
+        keep_freed_memory()
         now = self.loop.time()
         self.settings = config
         self.switch = Switch(

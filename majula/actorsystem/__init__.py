@@ -19,4 +19,5 @@ Read in this order:
     base           `System`, and the base that Thespian loads
     transport, managers, pickling, address   Thespian's side: its transport, its managers on it, what may be pickled, names
     rundir         the private directory
+    memory         how the C library keeps freed memory, for processes that move many large messages
 """
