@@ -18,6 +18,8 @@ from majula.topics.retained import RETAINED
 SLICES = {SUBSCRIPTIONS: "topic_manager", REGISTRATIONS: "rpc_broker", SESSIONS: "router"}
 TABLES = {INTEREST: "topic_manager", SERVICES: "rpc_broker", CLIENTS: "router"}
 
+TOLD_BYTES = 100_000
+
 
 class Listen(Message, frozen=True, array_like=True, tag="gateway_probe.Listen"):
     """Report everything to the sender from now on, beginning with what is held."""
@@ -132,5 +134,6 @@ class GatewayProbe(MajulaActor):
             self.send(self._reports_to, message)
 
     def _tell(self, table: str) -> None:
-        entries = dict(self._tables.held(table))
+        # Large values are told by their keys alone: otherwise 64 MiB would travel with every change.
+        entries = {key: value if len(value) < TOLD_BYTES else b"" for key, value in self._tables.held(table).items()}
         self._report(Holds(self.role, table, entries, self._tables.is_current(table)))

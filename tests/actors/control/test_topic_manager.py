@@ -103,7 +103,7 @@ async def test_retained_value_is_at_every_gateway_when_it_is_settled(rig: Contro
 
 
 async def test_retained_values_survive_a_sigkill_of_the_topic_manager(rig: ControlRig) -> None:
-    big = b"x" * 700_000  # several parts
+    big = b"x" * 90_000
     for number, topic, frame in ((1, "a", b"old"), (2, "a", b"new"), (3, "b", big), (4, "c", b"gone")):
         rig.tell(ONE, Retain(number, topic, frame))
     rig.tell(ONE, Retain(5, "c", b"", is_removal=True))
@@ -126,3 +126,43 @@ async def test_gateway_that_breaks_comes_back_to_the_whole_table(rig: ControlRig
     await rig.recovered(ONE, former)
     entries = await rig.until_held(ONE, INTEREST, lambda entries: key in entries)
     assert who_wants(entries, key) == (TWO,)
+
+
+async def test_flood_of_changes_arrives_whole(rig: ControlRig) -> None:
+    view = Interests[int](ONE)
+    keys = set()
+    for n in range(5_000):
+        entry = view.subscribe(1, f"flood.{n}", pattern=False)
+        assert entry is not None
+        keys.add(entry[0])
+        rig.put(ONE, SUBSCRIPTIONS, *entry)
+    assert await rig.confirmed(ONE, SUBSCRIPTIONS, *wanted("last"))
+    await rig.until_held(TWO, INTEREST, lambda entries: keys <= set(entries))
+
+
+async def test_gateway_that_is_stopped_for_a_moment_holds_up_nobody_else(tmp_path: Path) -> None:
+    async with ControlRig(tmp_path / "r", "topic_manager", ACTOR, gateways=3) as rig:
+        await rig.ready(INTEREST)
+        rig.kill(TWO, signal.SIGSTOP)
+        for n in range(50):
+            rig.put(ONE, SUBSCRIPTIONS, *wanted(f"t.{n}"))
+        entries = await rig.until_held("gateway:3", INTEREST, lambda entries: len(entries) == 50)
+        rig.kill(TWO, signal.SIGCONT)
+        assert await rig.until_held(TWO, INTEREST, lambda held: len(held) == 50) == entries
+
+
+async def test_values_up_to_the_limit_of_the_node_are_regained(rig: ControlRig, request: pytest.FixtureRequest) -> None:
+    frame = b"x" * 1_000_000
+    codes = []
+    for number in range(1, 71):
+        rig.tell(ONE, Retain(number, f"t.{number}", frame))
+        codes.append((await rig.hears(ONE, Retained)).code)
+    assert codes == [""] * 67 + ["limit_reached"] * 3
+    began = time.monotonic()
+    await rig.recovered(rig.role, rig.kill(rig.role))
+    assert await rig.confirmed(TWO, SUBSCRIPTIONS, *wanted("x", TWO))
+    rig.tell(TWO, Retain(1, "t.1", b"", is_removal=True))
+    assert await rig.hears(TWO, Retained) == Retained(1, "")
+    record_recovery(rig.role, "SIGKILL with 64 MiB retained", time.monotonic() - began, request.node.nodeid)
+    entries = await rig.until_held(ONE, RETAINED, lambda entries: "t.1" not in entries)
+    assert len(entries) == 66
