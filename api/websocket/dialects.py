@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
@@ -12,7 +11,7 @@ from majula.wire import websocket
 from majula.wire.frames import PREFIX_BYTES, FrameReader, Span, decode_header, encode_frame
 from majula.wire.headers import Error, Hello
 from majula.wire.packages import Packages, client_named, error_package
-from majula.wire.websocket import Binary, Opcode, Text
+from majula.wire.websocket import Binary, Opcode, Text, encode_text
 
 Message = Text | Binary
 
@@ -82,10 +81,14 @@ class JsonDialect:
             raise InvalidRequest("packages are text messages; binary ones need the subprotocol majula.v1.msgpack")
         taken = self._packages.receive(message.payload)
         answers = self._texts(taken.answers) if taken.answers else b""
-        chunk = b"".join(taken.frames)
+        frames = taken.frames
+        if len(frames) == 1 and len(frames[0]) <= self._frame_limit_bytes:
+            chunk = frames[0]
+            return chunk, [(0, PREFIX_BYTES + int.from_bytes(chunk[4:6], "little"), len(chunk))], answers, taken.quit
+        chunk = b"".join(frames)
         spans: list[Span] = []
         at = 0
-        for frame in taken.frames:
+        for frame in frames:
             end = at + len(frame)
             if len(frame) > self._frame_limit_bytes:
                 answers += self.refusal(TooLarge("this package is too large", limit_bytes=self._frame_limit_bytes))
@@ -96,16 +99,17 @@ class JsonDialect:
 
     def render(self, frames: list[bytes]) -> bytes:
         packages: list[bytes] = []
+        render = self._packages.render
         for frame in frames:
-            body_at = PREFIX_BYTES + int.from_bytes(frame[4:6], "little")
-            packages += self._packages.render(decode_header(frame[PREFIX_BYTES:body_at]), frame[body_at:])
-        return self._texts(packages)
+            body_at = PREFIX_BYTES + (frame[4] | frame[5] << 8)
+            packages += render(decode_header(frame[PREFIX_BYTES:body_at]), frame[body_at:])
+        return encode_text(packages[0]) if len(packages) == 1 else self._texts(packages)
 
     def refusal(self, error: MajulaError) -> bytes:
         return self._texts([error_package(error)])
 
     def _texts(self, packages: list[bytes]) -> bytes:
-        return b"".join(_framed(Opcode.TEXT, self._packages.join(packages)))
+        return b"".join(map(encode_text, self._packages.join(packages)))
 
 
 class FrameDialect:
@@ -142,11 +146,3 @@ class FrameDialect:
 
     def refusal(self, error: MajulaError) -> bytes:
         return self.render([encode_frame(Error(0, error.code, error.message, error.detail))])
-
-
-def _framed(opcode: Opcode, payloads: Iterable[bytes]) -> list[bytes]:
-    parts: list[bytes] = []
-    for payload in payloads:
-        parts.append(websocket.encode_head(opcode, len(payload)))
-        parts.append(payload)
-    return parts

@@ -30,22 +30,22 @@ _decode = msgspec.json.Decoder().decode
 
 
 def check(text: bytes, *, nesting: int = NESTING) -> None:
-    """Refuse what libraries disagree about. About 1.2 us for a text of 150 bytes whose strings all differ, 6 us for others.
+    """Refuse what libraries disagree about. About 1.2 us for a text of 150 bytes whose strings all differ, 2 us where all keys
+    do, 6 us for others.
 
     Raises:
         InvalidRequest: with the reason.
     """
-    if text.count(b"{") + text.count(b"[") > nesting:
-        _check_depth(text, nesting)
     if b"\\" not in text:
         # Without escapes the quotes alone delimit strings, and where all strings differ no key can stand twice.
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            raise InvalidRequest("this JSON is not UTF-8") from None
-        strings = text.split(b'"')[1::2]
-        if len(set(strings)) == len(strings) and _LONG_NUMBER not in text.translate(_DIGITS):
-            return
+        parts = text.split(b'"')
+        strings = parts[1::2]
+        if len(set(strings)) == len(strings) or _keys_differ(strings, parts[2::2]):
+            structure = b"".join(parts[::2])
+            is_flat = structure.count(b"{") + structure.count(b"[") <= nesting
+            if is_flat and _LONG_NUMBER not in structure.translate(_DIGITS) and (text.isascii() or _is_utf8(text)):
+                return
+    _check_depth(text, nesting)
     _check_thoroughly(text)
 
 
@@ -62,7 +62,22 @@ def decode(text: bytes, *, nesting: int = NESTING) -> Any:
         raise InvalidRequest(f"this is not JSON: {error}") from None
 
 
+def _keys_differ(strings: list[bytes], behind: list[bytes]) -> bool:
+    keys = [string for string, after in zip(strings, behind, strict=False) if after.lstrip(b" \t\r\n")[:1] == b":"]
+    return len(set(keys)) == len(keys)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _check_depth(text: bytes, nesting: int) -> None:
+    if text.count(b"{") + text.count(b"[") <= nesting:
+        return
     brackets = _STRING.sub(b"", text).translate(None, _NOT_BRACKETS)
     # In slices, so that a megabyte of opening brackets is refused after the first few.
     depth = 0

@@ -292,6 +292,18 @@ async def test_a_gzip_body_is_unpacked(web: aiohttp.ClientSession) -> None:
     assert (await answer(web.post("/majula/pub", data=body, headers=headers)))[0] == 200
 
 
+async def test_a_message_of_the_largest_size_is_published(web: aiohttp.ClientSession) -> None:
+    message = "x" * ((1 << 20) - 2)  # and its quotes
+    headers = {"Expect": "100-continue"}
+    status, _ = await answer(web.post("/majula/v1/topics/t/messages", json={"message": message}, headers=headers))
+    assert status == 200
+
+
+async def test_a_message_over_the_largest_size_is_413(web: aiohttp.ClientSession) -> None:
+    status, body = await answer(web.post("/majula/v1/topics/t/messages", json={"message": "x" * (1 << 20)}))
+    assert (status, body["code"], body["detail"]) == (413, "too_large", {"limit_bytes": 1 << 20})
+
+
 @pytest.mark.parametrize("client", ["x" * 129, "a%0d%0ab", "a%1bb"])
 async def test_a_client_id_that_could_not_be_printed_is_refused(served: Served, client: str) -> None:
     found = await exchange(served.port, request("GET", f"/majula/pub/{client}?topic=t&msg=m"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import cast
 
+import msgspec
 from aiohttp import web
 
 from majula.api.http import planned
 from majula.api.http.routes import BASE, INNER_SERVINGS, OUTER, OUTER_SERVINGS, make_routes
 from majula.gateway.edge import EdgeContext
 from majula.operations import all_operations
+from majula.wire.packages import Packages
 
 ROUTES = {(route.method, route.path) for route in make_routes(cast(EdgeContext, None))}
 PLANNED = {BASE + path + ending for path in planned.INNER for ending in ("", "/{client}")} | set(planned.OTHERS)
@@ -37,6 +39,17 @@ def test_nothing_is_served_that_no_operation_declares() -> None:
 def test_operations_that_change_something_are_not_served_for_get_below_v1() -> None:
     changing = {"publish", "call", "register", "send", "admin"}
     assert not [op.name for op in all_operations() if op.path and op.method == "GET" and op.scope in changing]
+
+
+def answered(method: str) -> str:
+    """The code with which a bare package of this method is refused; empty: it is not."""
+    answers = Packages(batches=True, client_id="c").receive(msgspec.json.encode({"method": method})).answers
+    return next((one["error"] for one in map(msgspec.json.decode, answers) if one["method"] == "ERROR"), "")
+
+
+def test_every_operation_with_a_websocket_method_is_served_there() -> None:
+    words = [operation.websocket for operation in all_operations() if operation.websocket]
+    assert words and [word for word in words if "no method" in answered(word) or "not built" in answered(word)] == []
 
 
 def test_a_path_that_is_served_is_not_called_planned() -> None:

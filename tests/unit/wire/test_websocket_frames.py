@@ -172,3 +172,23 @@ def test_heads_are_as_long_as_their_length_needs(size: int) -> None:
 def test_the_reason_of_a_close_is_cut_between_characters() -> None:
     frame = websocket.encode_close(1000, "ä" * 100)
     assert frame[4:].decode() == "ä" * 61
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 255, 256, 65_535, 65_536])
+def test_a_text_is_the_same_frame_on_the_short_way(size: int) -> None:
+    assert websocket.encode_text(b"x" * size) == websocket.encode(Opcode.TEXT, b"x" * size)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 125, 126, 127, 129, 65_535, 65_536])
+@pytest.mark.parametrize("opcode", [1, 2])
+def test_a_message_of_any_size_is_read_on_the_short_way_and_the_long(size: int, opcode: int) -> None:
+    payload = bytes(number % 97 + 30 for number in range(size))
+    frame = client_frame(opcode, payload)
+    expected = [Text(payload) if opcode == 1 else Binary(payload)]
+    assert read(frame, limit=1 << 20) == expected == read(frame[:3], frame[3:], limit=1 << 20)
+
+
+def test_a_frame_that_says_64_bits_of_length_for_little_is_read_as_it_says() -> None:
+    payload = b"y" * 127
+    frame = b"\x82\xff" + (127).to_bytes(8, "big") + b"\0\0\0\0" + payload
+    assert read(frame) == [Binary(payload)]
