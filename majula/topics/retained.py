@@ -4,7 +4,9 @@ A publish with `retain` goes to subscribers at once, as any other, and to the to
 (`RetainedOrder`) and publishes the newest for each topic as the table `retained`. Every gateway holds the whole table and
 answers from it (`RetainedCopy`), also while the topic manager is away; a topic manager that restarts goes on from the newest
 copy of a gateway (`tables.exchange`, giving back). A gateway keeps what it has sent there until it is settled (`Retaining`),
-and sends it again to the next topic manager, so a value that was acknowledged is never lost while a gateway lives.
+and sends it again to the next topic manager, so a value that was acknowledged is never lost while a gateway lives. What was
+ordered but not settled before that restart is ordered again, and may so come after a newer value of another gateway: both were
+under way at that time.
 
 Last writer wins by (epoch, sequence); an empty payload removes the value. The values of a node have at most 64 MiB together:
 beyond that a new one is refused with `limit_reached`.
@@ -96,36 +98,38 @@ class RetainedCopy:
     """A gateway's part: which values a new subscription gets first."""
 
     def __init__(self) -> None:
-        self._frames: dict[str, bytes] = {}
+        # The very bytes that the held table has: a value is decoded when somebody subscribes, and not kept twice.
+        self._values: dict[str, bytes] = {}
         self._tree = _Tree()
 
     def apply(self, entries: Mapping[str, bytes], removed: Iterable[str]) -> None:
         """The table `retained` has changed."""
         for topic in removed:
-            if self._frames.pop(topic, None) is not None:
+            if self._values.pop(topic, None) is not None:
                 self._tree.remove(topic.split("."))
         for topic, value in entries.items():
-            if topic not in self._frames:
+            if topic not in self._values:
                 self._tree.add(topic.split("."), topic)
-            self._frames[topic] = _decode(value).frame
+            self._values[topic] = value
 
     def get(self, topic: str) -> bytes | None:
         """The frame retained for a topic."""
-        return self._frames.get(topic)
+        value = self._values.get(topic)
+        return None if value is None else _decode(value).frame
 
     def matching(self, subject: str, *, pattern: bool) -> Iterator[tuple[str, bytes]]:
         """The values that a new subscription gets, as (topic, frame). Lazy, so that a caller may take them in portions; the
         table must not change meanwhile."""
         if not (pattern and has_wildcard(subject)):
-            frame = self._frames.get(subject)
+            frame = self.get(subject)
             if frame is not None:
                 yield subject, frame
             return
         for topic in self._tree.find(subject.split("."), 0, is_root=True):
-            yield topic, self._frames[topic]
+            yield topic, _decode(self._values[topic]).frame
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._values)
 
 
 class _Tree:
