@@ -20,7 +20,7 @@ from tests.actors.actorsystem.conftest import Rig, wait_gone
 from tests.actors.actorsystem.players import Do, Nursery
 
 NODE = """
-import asyncio, json, sys
+import asyncio, json, logging, sys
 from majula.actorsystem.base import System
 from majula.actorsystem.outside import Outside
 from majula.messages.supervision import Start, Started
@@ -33,9 +33,11 @@ async def main() -> None:
         players = [await outside.ask(root, Make(role, isolation), 10.0)
                    for role, isolation in (("idle", "process"), ("spinning", "process"), ("stopped", "process"), ("h", "host:h"))]
         outside.send(players[1].address, Do("spin"))
+        await outside.ask(players[0].address, Do("log"), 10.0)
         print(json.dumps([system.admin.pid, *(player.pid for player in players)]), flush=True)
         await asyncio.Event().wait()
 
+logging.basicConfig(format="main's format: %(message)s")
 system = System(sys.argv[1])
 root = system.create_root(Nursery)
 asyncio.run(main())
@@ -46,7 +48,10 @@ asyncio.run(main())
 async def node(run_dir: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, list[int]]]:
     """A main process, and the pids of all below it; one of its actors spins, another is stopped."""
     main = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", NODE, str(run_dir), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
+        *(sys.executable, "-c", NODE, str(run_dir)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
     )
     assert main.stdout is not None
     pids = json.loads(await main.stdout.readline())
@@ -129,3 +134,9 @@ def test_second_system_in_the_same_directory_uses_other_names(run_dir: Path) -> 
 async def test_system_is_not_started_within_a_running_loop(run_dir: Path) -> None:
     with pytest.raises(RuntimeError, match="start it before"):
         System(run_dir)
+
+
+async def test_actor_logs_with_the_handlers_of_the_main_process(node: tuple[asyncio.subprocess.Process, list[int]]) -> None:
+    main, _ = node
+    assert main.stderr is not None
+    assert await main.stderr.readline() == b"main's format: said by idle\n"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -184,20 +182,3 @@ async def test_child_is_watched_although_its_parent_ran_a_subprocess(rig: Rig) -
     assert (await rig.say(made.address, "subprocess")).number == 0
     rig.tell(made.address, "raise")
     assert await rig.exit_of(made.address) == "ValueError: bad topic"
-
-
-@pytest.fixture
-def log_file(tmp_path: Path) -> Iterator[Path]:
-    """Where the main process logs to, set up before the system starts."""
-    path = tmp_path / "log"
-    handler = logging.FileHandler(path)
-    logging.getLogger().addHandler(handler)
-    yield path
-    logging.getLogger().removeHandler(handler)
-    handler.close()
-
-
-async def test_actor_logs_with_the_handlers_of_the_main_process(log_file: Path, rig: Rig) -> None:
-    made = await rig.make("chatty")
-    await rig.say(made.address, "log")
-    assert "said by chatty" in log_file.read_text()
