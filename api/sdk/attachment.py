@@ -132,7 +132,11 @@ class Attachment:
                 except TimeoutError:
                     connection.abort()
             own = asyncio.current_task()
-            await asyncio.gather(*(task for task in tasks if task is not own), return_exceptions=True)
+            ending = [task for task in tasks if task is not own]
+            if ending:
+                _, stuck = await asyncio.wait(ending, timeout=CLOSE_S)
+                for task in stuck:  # a callback or handler that swallows its cancellation; closing does not wait for it
+                    _log.warning("task.stuck name=%s", task.get_name())
 
     async def _connect(self) -> None:
         if self._loop is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 from math import inf
 from typing import Any
 
@@ -160,7 +161,7 @@ class Caller:
             self._kept.clear()
         for future in futures:
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(copy(error))  # each its own: raising one adds a traceback to it
         if not self._kept:
             self.sweep_at = inf
 

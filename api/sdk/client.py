@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Generator
 from math import inf
 from types import TracebackType
@@ -20,6 +21,8 @@ from majula.api.sdk.session import wish_key
 from majula.api.sdk.states import State
 from majula.api.sdk.subscription import MAX_QUEUED, Callback, Subscription
 from majula.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
     InvalidRequest,
     Overloaded,
 )
@@ -195,7 +198,9 @@ class Client(Attachment):
     async def end_subscription(self, subscription: Subscription) -> None:
         """`Subscription.unsubscribe`."""
         if self._withdraw(subscription) and self._is_open:
-            await self.flush()  # what the gateway had sent before it heard of it has come in by then
+            # What the gateway had sent before it heard of it has come in by then. Without an answer it is over all the same.
+            with contextlib.suppress(ConnectionLost, DeadlineExceeded):
+                await self.flush()
 
     # --- functions
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -55,6 +56,8 @@ def connect(
         raise InvalidRequest("no address was given")
     if client_id:
         check_name("client", client_id)
+    if inspect.iscoroutinefunction(on_state):
+        raise InvalidRequest("on_state is a plain function: it must not wait")
     return Client(
         addresses,
         client_id=client_id,

@@ -64,8 +64,9 @@ class NativeConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._ended:
             return
-        if self._descriptor >= 0 and not transport.get_write_buffer_size():
-            # uvloop writes at the end of the loop's turn; the outbox has gathered already, and now the peer can begin.
+        if self._descriptor >= 0 and not transport.get_write_buffer_size() and not transport.is_closing():
+            # uvloop writes at the end of the turn; the outbox has gathered already, and now the peer can begin. A transport
+            # that is closing has given its descriptor back, and it may be somebody else's by now.
             try:
                 written = os.write(self._descriptor, data)
             except OSError:  # full, or broken: the transport finds out which

@@ -199,14 +199,17 @@ class Provider:
 
     def _raised(self, number: int, function: Function, error: BaseException) -> None:
         self.failed += 1
-        _log.info("handler.failed function=%s error=%r", function.name, error)
-        fault = Fault(RemoteError.code, _clip(str(error)), type(error).__name__)
+        _log.info("handler.failed function=%s error=%s", function.name, type(error).__name__, exc_info=error)
+        fault = Fault(RemoteError.code, _text(error), type(error).__name__)
         self._send(encode_frame(Result(number, fault=fault)))
 
     def _refuse(self, number: int, code: str, message: str) -> None:
         self._send(encode_frame(Result(number, fault=Fault(code, message))))
 
 
-def _clip(text: str) -> str:
-    """An exception's text, short enough for a header and safe to encode."""
-    return text[:8_000].encode("utf-8", "replace").decode()
+def _text(error: BaseException) -> str:
+    """An exception's text, short enough for a header and safe to encode; a program's own `__str__` may raise."""
+    try:
+        return str(error)[:8_000].encode("utf-8", "replace").decode()
+    except Exception:
+        return "(its text cannot be made)"

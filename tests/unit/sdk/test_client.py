@@ -348,6 +348,16 @@ async def test_a_message_over_the_gateways_limit_is_refused_here(gateway: FakeGa
         await client.call("f", bytes(101))
 
 
+async def test_unsubscribing_while_the_connection_breaks_is_no_error(gateway: FakeGateway, clients: Clients) -> None:
+    client = await clients.connect()
+    subscription = await client.subscribe("t")
+    gateway.mute = True
+    ending = asyncio.ensure_future(subscription.unsubscribe())
+    await gateway.until(lambda: bool(gateway.of(headers.Unsubscribe)))
+    gateway.cut()
+    await ending
+
+
 # --- functions
 
 
@@ -400,6 +410,47 @@ async def test_a_handlers_error_reaches_the_caller_with_its_type_and_message(cli
         with pytest.raises(RemoteError) as caught:
             await client.call(function)
         assert caught.value.type == kind
+
+
+async def test_an_error_whose_text_cannot_be_made_is_an_answer_too(clients: Clients) -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    client = await clients.connect()
+
+    @client.rpc
+    def odd() -> None:
+        raise Odd
+
+    with pytest.raises(RemoteError) as caught:
+        await client.call("odd")
+    assert caught.value.type == "Odd"
+
+
+@pytest.mark.parametrize("result", [object(), {1: object()}, "\ud800"], ids=["object", "inside", "text"])
+async def test_a_result_that_cannot_be_sent_is_an_error_to_the_caller(clients: Clients, result: object) -> None:
+    client = await clients.connect()
+    await client.register("odd", lambda: result)
+    with pytest.raises(RemoteError):
+        await client.call("odd")
+
+
+async def test_a_result_that_holds_itself_is_an_error_to_the_caller(clients: Clients) -> None:
+    client = await clients.connect()
+    endless: list[object] = []
+    endless.append(endless)
+    await client.register("odd", lambda: endless)
+    with pytest.raises(RemoteError):
+        await client.call("odd")
+
+
+async def test_a_result_over_the_limit_is_an_error_to_the_caller(gateway: FakeGateway, clients: Clients) -> None:
+    gateway.limits = {"message_bytes": 1_000}
+    client = await clients.connect()
+    await client.register("large", lambda: bytes(1_001))
+    with pytest.raises(RemoteError, match="1001 bytes"):
+        await client.call("large")
 
 
 async def test_arguments_that_do_not_fit_are_the_callers_error(clients: Clients) -> None:
@@ -716,6 +767,14 @@ async def test_a_broken_run_ends_the_connection_and_nothing_of_it_is_delivered(g
     gateway.sessions[0].send(headers.Publish("t"), encode_run([b"whole"]) + b"\x09\x00\x00\x00x")
     await gateway.until(lambda: clients.names().count("connected") == 2)
     assert got == []
+
+
+async def test_a_state_callback_must_not_wait() -> None:
+    async def callback(_state: object) -> None:
+        """Never run."""
+
+    with pytest.raises(InvalidRequest, match="on_state"):
+        connect("unix:/x", on_state=callback)
 
 
 async def test_a_state_callback_that_raises_does_no_harm(gateway: FakeGateway) -> None:
