@@ -45,6 +45,13 @@ def test_wildcard_inside_a_level_or_a_rest_before_the_end_is_refused(pattern: st
         check_pattern(pattern)
 
 
+def test_pattern_has_at_most_sixteen_levels_and_a_topic_any_number() -> None:
+    assert check_pattern(".".join("*" * 16))
+    assert check_pattern(".".join("a" * 128))
+    with pytest.raises(InvalidRequest):
+        check_pattern(".".join("*" * 17))
+
+
 def test_without_pattern_wildcards_are_ordinary_characters() -> None:
     assert check_subject("a*.>.b", pattern=False) == "a*.>.b"
 
