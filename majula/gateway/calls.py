@@ -190,7 +190,11 @@ class Calls:
         if call is None or call.target is not end or call.origin_call >= _NUMBER_LIMIT:
             return False
         self._take(call)
-        self._out.answer(call.origin, result_frame(call.origin_call, chunk[behind : span[2]], span[1] - behind), now)
+        self._out.answer(
+            call.origin,
+            result_frame(call.origin_call, chunk[span[0] + PREFIX_BYTES], chunk[behind : span[2]], span[1] - behind),
+            now,
+        )
         return True
 
     def call(self, session: Session, header: Call, body: bytes, now: float) -> None:

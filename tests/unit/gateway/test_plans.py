@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from majula.gateway.settings import GatewayLimits
@@ -57,6 +58,17 @@ def test_the_provider_sees_what_it_saw_the_long_way(gateway: int) -> None:
     assert seen[0] == Call(seen[0].call, "f", JSON, 5_000, "p", "", True, "c")
     assert seen[1] == Call(seen[1].call, "f", JSON, 5_000, "p", "", True, "c")
     assert seen[0].call != seen[1].call
+
+
+@pytest.mark.parametrize("fields", [b"\x93\x09%b\x01", b"\x94\x09%b\x01\xc0", b"\xdc\x00\x03\x09%b\x01"])
+def test_a_result_may_be_written_in_any_form(fields: bytes) -> None:
+    serves, caller = warm(Node())
+    caller.send(Call(2, "f", 1))
+    header, _ = serves.only()
+    assert isinstance(header, Call)
+    head = fields % msgspec.msgpack.encode(header.call)
+    serves.send_bytes((2 + len(head) + 1).to_bytes(4, "little") + len(head).to_bytes(2, "little") + head + b"r")
+    assert caller.only() == (Result(2, 1), b"r")
 
 
 def test_another_client_is_not_taken_for_the_first() -> None:
