@@ -22,7 +22,7 @@ from majula.actorsystem.base import System
 from majula.actorsystem.outside import Outside
 from majula.actorsystem.process import describe
 from majula.actorsystem.rundir import remove_actor_sockets
-from majula.errors import MajulaError
+from majula.errors import DeadlineExceeded, MajulaError, Unavailable
 from majula.messages.base import Address, Message, Role
 from majula.messages.supervision import (
     Drain,
@@ -144,6 +144,8 @@ class Tree:
 
     async def stop(self, patience_s: float) -> bool:
         """Has the root supervisor end every child in reverse order, then itself. False: it was still there after `patience_s`."""
+        if not self._root_pid:
+            return True  # it has no child yet, and `end` ends it
         self._outside.send(self._root, Stop())
         try:
             async with asyncio.timeout(patience_s):
@@ -202,6 +204,8 @@ class Tree:
                     self._ended(f"the root supervisor (pid {self._root_pid}) hung: {self._missed} pings unanswered")
                 self._missed += 1
                 self._outside.send(self._root, Ping(0))
+            else:
+                await self._look_for_root()
             stopped = [pid for pid in (self.admin_pid, *_children(self.admin_pid)) if pid != self._root_pid and _is_stopped(pid)]
             ticks = {pid: ticks.get(pid, 0) + 1 for pid in stopped}
             for pid, number in ticks.items():
@@ -212,6 +216,16 @@ class Tree:
                 else:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
+
+    async def _look_for_root(self) -> None:
+        """Until it has said its pid, only an undeliverable message tells that it died."""
+        try:
+            await self._outside.ask(self._root, Ping(0), self._pulse.interval_s)
+        except Unavailable:
+            if not self._root_pid:
+                self._ended("the root supervisor died during its start")
+        except DeadlineExceeded:
+            return  # busy, or stopped: `_not_started` has the last word
 
     def _watch_ended(self, watch: asyncio.Task[None]) -> None:
         if not watch.cancelled() and (error := watch.exception()) is not None:
