@@ -29,6 +29,8 @@ class Snapshot(Message, frozen=True, array_like=True, tag="tables.Snapshot"):
     """One part of a whole table. The first has `base` 0; the holder puts parts aside and takes the table as a whole when
     `is_last`.
 
+    began: the publisher's version when the first part was made. Parts of snapshots that began at different versions do not fit
+        together: what was removed before is in none of them.
     entries: key -> value, opaque.
     removed: keys of earlier parts that were removed while the parts were sent.
     is_urgent: somebody waits until this is in force.
@@ -41,6 +43,7 @@ class Snapshot(Message, frozen=True, array_like=True, tag="tables.Snapshot"):
     base: int
     version: int
     is_last: bool
+    began: int
     entries: dict[str, bytes]
     removed: list[str] = msgspec.field(default_factory=list)
     is_urgent: bool = False

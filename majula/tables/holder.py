@@ -49,7 +49,7 @@ class TableHolder:
         self._is_present = False
         self._is_current = False
         self._staged: dict[str, bytes] | None = None
-        self._staged_epoch = self._staged_version = 0
+        self._staged_epoch = self._staged_version = self._staged_began = 0
         self._ask_at, self._ask_s = inf, ASK_S
 
     @property
@@ -106,9 +106,10 @@ class TableHolder:
 
     def _snapshot(self, message: Snapshot, now: float) -> tuple[Difference | None, list[Message]]:
         if message.base == 0:
-            self._staged, self._staged_epoch, self._staged_version = {}, message.epoch, 0
+            self._staged, self._staged_epoch, self._staged_version, self._staged_began = {}, message.epoch, 0, message.began
         staged = self._staged
-        if staged is None or message.epoch != self._staged_epoch or message.base > self._staged_version:
+        is_other = message.epoch != self._staged_epoch or message.began != self._staged_began
+        if staged is None or is_other or message.base > self._staged_version:
             return self._gap(now)
         if message.version < self._staged_version:
             return None, [self._received()]

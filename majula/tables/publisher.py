@@ -346,7 +346,7 @@ class TablePublisher:
     def _question(self, holder: _Holder) -> Snapshot | Delta:
         """A part without content: who lacks what was before it will ask, who does not will confirm."""
         if holder.snapshot_from is not None:
-            return Snapshot(self.table, self.epoch, holder.sent, holder.sent, False, {})
+            return Snapshot(self.table, self.epoch, holder.sent, holder.sent, False, holder.snapshot_from, {})
         is_level = holder.sent == self.version
         return Delta(self.table, self.epoch, holder.sent, holder.sent, is_level, {}, is_urgent=bool(self._tokens))
 
@@ -379,7 +379,7 @@ class TablePublisher:
             return Delta(self.table, self.epoch, base, version, is_last, entries, removed, is_urgent)
         if is_last:
             holder.snapshot_from = None
-        return Snapshot(self.table, self.epoch, base, version, is_last, entries, removed, is_urgent)
+        return Snapshot(self.table, self.epoch, base, version, is_last, snapshot_from, entries, removed, is_urgent)
 
     def _settle(self) -> list[Effect]:
         """The tokens that are in force now. Tokens are in the order of their versions, so only the front is looked at."""

@@ -16,7 +16,7 @@ def level(**entries: bytes) -> TableHolder:
     """A holder at version 3 of epoch 5."""
     holder = TableHolder("t")
     holder.publisher_here(0.0)
-    holder.receive(Snapshot("t", 5, 0, 3, True, entries), 0.0)
+    holder.receive(Snapshot("t", 5, 0, 3, True, 4, entries), 0.0)
     return holder
 
 
@@ -74,7 +74,7 @@ def test_change_that_is_told_is_only_what_differs() -> None:
 
 def test_snapshot_of_another_epoch_tells_the_difference() -> None:
     holder = level(a=b"1", b=b"1", c=b"1")
-    assert changed(holder, Snapshot("t", 6, 0, 1, True, {"a": b"1", "b": b"2", "d": b"1"})) == (
+    assert changed(holder, Snapshot("t", 6, 0, 1, True, 4, {"a": b"1", "b": b"2", "d": b"1"})) == (
         {"b": b"2", "d": b"1"},
         ["c"],
         True,
@@ -84,19 +84,27 @@ def test_snapshot_of_another_epoch_tells_the_difference() -> None:
 
 def test_snapshot_in_parts_is_taken_as_a_whole() -> None:
     holder = level(a=b"1")
-    assert changed(holder, Snapshot("t", 6, 0, 2, False, {"x": b"1", "y": b"1"})) is None
+    assert changed(holder, Snapshot("t", 6, 0, 2, False, 4, {"x": b"1", "y": b"1"})) is None
     assert dict(holder.entries) == {"a": b"1"}, "the last table is in force until the new one is whole"
-    assert changed(holder, Snapshot("t", 6, 2, 4, True, {"z": b"1"}, ["x"])) == ({"y": b"1", "z": b"1"}, ["a"], True)
+    assert changed(holder, Snapshot("t", 6, 2, 4, True, 4, {"z": b"1"}, ["x"])) == ({"y": b"1", "z": b"1"}, ["a"], True)
 
 
 def test_part_of_a_snapshot_is_received_and_not_in_force() -> None:
-    assert answers(level(), Snapshot("t", 6, 0, 2, False, {"x": b"1"})) == [Confirmed("t", 6, 2, -1)]
+    assert answers(level(), Snapshot("t", 6, 0, 2, False, 4, {"x": b"1"})) == [Confirmed("t", 6, 2, -1)]
 
 
 def test_missing_part_of_a_snapshot_is_a_gap() -> None:
     holder = level(a=b"1")
-    answers(holder, Snapshot("t", 6, 0, 2, False, {"x": b"1"}))
-    assert answers(holder, Snapshot("t", 6, 3, 4, True, {"z": b"1"})) == [Ask("t", 5, 3)]
+    answers(holder, Snapshot("t", 6, 0, 2, False, 4, {"x": b"1"}))
+    assert answers(holder, Snapshot("t", 6, 3, 4, True, 4, {"z": b"1"})) == [Ask("t", 5, 3)]
+    assert dict(holder.entries) == {"a": b"1"}
+
+
+def test_parts_of_two_snapshots_do_not_fit_together() -> None:
+    """What was removed between the two is in neither, and would come back."""
+    holder = level(a=b"1")
+    answers(holder, Snapshot("t", 5, 0, 4, False, 5, {"gone": b"1"}))
+    assert answers(holder, Snapshot("t", 5, 4, 7, True, 6, {"x": b"1"})) == [Ask("t", 5, 3)]
     assert dict(holder.entries) == {"a": b"1"}
 
 
@@ -119,7 +127,7 @@ def test_delta_of_another_epoch_is_a_gap() -> None:
 
 def test_late_snapshot_does_not_bring_the_copy_back_in_time() -> None:
     holder = level(a=b"1")
-    assert changed(holder, Snapshot("t", 5, 0, 2, True, {"old": b"1"})) is None
+    assert changed(holder, Snapshot("t", 5, 0, 2, True, 4, {"old": b"1"})) is None
     assert (holder.version, dict(holder.entries)) == (3, {"a": b"1"})
 
 
@@ -135,6 +143,6 @@ def test_part_that_is_not_the_last_puts_nothing_in_force() -> None:
 def test_relay_puts_in_force_what_it_is_told_to() -> None:
     holder = TableHolder("t", is_relay=True)
     holder.publisher_here(0.0)
-    assert answers(holder, Snapshot("t", 5, 0, 3, True, {})) == [Confirmed("t", 5, 3, -1)]
+    assert answers(holder, Snapshot("t", 5, 0, 3, True, 4, {})) == [Confirmed("t", 5, 3, -1)]
     assert holder.set_in_force(3) == [Confirmed("t", 5, 3, 3)]
     assert holder.set_in_force(3) == []

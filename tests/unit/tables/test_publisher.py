@@ -37,11 +37,11 @@ def test_who_asks_with_nothing_gets_the_whole_table() -> None:
     publisher = TablePublisher("t", epoch=5)
     publisher.put("a", b"1", 0.0)
     publisher.put("b", b"2", 0.0)
-    assert parts(publisher.receive("h", Ask("t", 0, 0), 0.0)) == [Snapshot("t", 5, 0, 2, True, {"a": b"1", "b": b"2"})]
+    assert parts(publisher.receive("h", Ask("t", 0, 0), 0.0)) == [Snapshot("t", 5, 0, 2, True, 2, {"a": b"1", "b": b"2"})]
 
 
 def test_who_asks_an_empty_table_gets_it() -> None:
-    assert parts(TablePublisher("t", epoch=5).receive("h", Ask("t", 0, 0), 0.0)) == [Snapshot("t", 5, 0, 0, True, {})]
+    assert parts(TablePublisher("t", epoch=5).receive("h", Ask("t", 0, 0), 0.0)) == [Snapshot("t", 5, 0, 0, True, 0, {})]
 
 
 def test_who_asks_from_a_known_version_gets_what_it_lacks() -> None:
@@ -57,7 +57,7 @@ def test_who_asks_from_before_a_forgotten_removal_gets_the_whole_table() -> None
     publisher.put("a", b"1", 0.0)
     publisher.put("b", b"1", 0.0)
     publisher.remove("a", 0.0)
-    assert parts(publisher.receive("h", Ask("t", 5, 2), 0.0)) == [Snapshot("t", 5, 0, 3, True, {"b": b"1"})]
+    assert parts(publisher.receive("h", Ask("t", 5, 2), 0.0)) == [Snapshot("t", 5, 0, 3, True, 3, {"b": b"1"})]
 
 
 def test_changes_within_five_milliseconds_are_one_delta() -> None:
@@ -215,7 +215,7 @@ def test_closed_table_is_in_force_nowhere_and_sent_to_nobody() -> None:
     publisher.put("a", b"1", 0.0)
     assert publisher.receive("h", Ask("t", 0, 0), 0.0) == []
     assert publisher.confirm(7, 0.0) == []
-    assert parts(publisher.open(0.0)) == [Snapshot("t", 5, 0, 1, True, {"a": b"1"}, is_urgent=True)]
+    assert parts(publisher.open(0.0)) == [Snapshot("t", 5, 0, 1, True, 1, {"a": b"1"}, is_urgent=True)]
     assert confirm(publisher, "h", 1) == [InForce(7)]
 
 
