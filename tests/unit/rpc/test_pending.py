@@ -149,4 +149,4 @@ class Machine(RuleBasedStateMachine):
             assert self.calls.count(origin) == sum(entry[0] == origin for entry in self.model.values())
 
 
-TestPendingCalls = Machine.TestCase
+TestPendingCalls = pytest.mark.slow(Machine.TestCase)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,6 +136,7 @@ STEP = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(STEP, max_size=40))
 def test_routes_of_all_gateways_agree_with_all_subscriptions(
     steps: list[tuple[str, bool, str, tuple[str, bool], str]],

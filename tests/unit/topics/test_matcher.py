@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ def wants(subject: str, pattern: bool, topic: str) -> bool:
     return matches(subject, topic) if pattern else subject == topic
 
 
+@pytest.mark.slow
 @given(st.lists(STEP, max_size=40))
 def test_matcher_agrees_with_the_definition_after_any_changes(steps: list[tuple[bool, tuple[str, bool, int], str]]) -> None:
     matcher: Matcher[int] = Matcher(cache_limit=3)
@@ -38,6 +40,7 @@ def test_matcher_agrees_with_the_definition_after_any_changes(steps: list[tuple[
     assert len(matcher) == len(pairs)
 
 
+@pytest.mark.slow
 @given(st.lists(PAIR, max_size=20))
 def test_matcher_is_empty_when_everything_was_removed(pairs: list[tuple[str, bool, int]]) -> None:
     matcher: Matcher[int] = Matcher()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ def test_removed_value_is_gone() -> None:
     assert list(copy.matching(">", pattern=True)) == [("b", b"b")]
 
 
+@pytest.mark.slow
 @given(st.lists(TOPIC, max_size=12), st.lists(TOPIC, max_size=6), st.sampled_from(["a", "a.*", "*", ">", "*.b", "a.>", "$SYS.>"]))
 def test_matching_agrees_with_the_definition(kept: list[str], gone: list[str], pattern: str) -> None:
     copy = copy_of(*kept)
