@@ -235,7 +235,7 @@ class GatewayActor(MajulaActor):
             gateway=self.role,
             claimed_at=self.loop.time(),
             surface=surface,
-            agent=agent[:128],
+            agent=_printable(agent),
         )
         request, effects = self._admission.claim(claimant, claimant.claimed_at)
         verdict = self._verdicts[request] = self.loop.create_future()
@@ -276,10 +276,10 @@ class GatewayActor(MajulaActor):
     def attach(self, connection: Connection, *, surface: str, label: str = "", agent: str = "") -> Session:
         return self.switch.open(
             connection,
-            client_id=label or f"{surface}-{secrets.token_hex(6)}",
+            client_id=check_name(label, what="client") if label else f"{surface}-{secrets.token_hex(6)}",
             secret="",
             surface=surface,
-            agent=agent[:128],
+            agent=_printable(agent),
             is_claimed=False,
             now=self.loop.time(),
         )
@@ -411,6 +411,9 @@ class GatewayActor(MajulaActor):
                 _log.exception("gateway.end_failed", extra={"client_id": session.client_id, "surface": session.surface})
         for peer in peers:
             self._flush_peer(peer, now)
+        for end in self.switch.take_slow():
+            name = end.client_id if isinstance(end, Session) else end.role
+            _log.warning("client.slow", extra={"client_id": name, "dropped": "newest", "waiting_bytes": end.outbox.bytes})
         self._send_retained()
         self._arm_at(self.switch.next_deadline())
         if self.switch.has_waiting():
@@ -432,6 +435,11 @@ class GatewayActor(MajulaActor):
         for number, topic, frame, is_removal in self.switch.requests.retaining.to_send():
             if not self.send_role("topic_manager", topics.Retain(number, topic, frame, is_removal)):
                 return
+
+
+def _printable(agent: str) -> str:
+    """What a client says it is, fit for a table on a terminal."""
+    return "".join(character for character in agent[:128] if character.isprintable())
 
 
 def _rejection(code: str) -> MajulaError:

@@ -51,7 +51,7 @@ class EdgeContext(Protocol):
         """A session that claims nothing: plain HTTP requests and event streams. `label` stands where a client id would.
 
         Raises:
-            LimitReached, Draining: as above.
+            InvalidRequest, LimitReached, Draining: as above.
         """
 
     def wake(self) -> None:

@@ -22,7 +22,7 @@ class Peer:
         incarnation: which life of it.
     """
 
-    __slots__ = ("held", "incarnation", "is_dirty", "is_open", "outbox", "role")
+    __slots__ = ("held", "incarnation", "is_dirty", "is_open", "outbox", "role", "was_slow")
 
     def __init__(self, role: Role, incarnation: int, *, limits: GatewayLimits, now: float) -> None:
         self.role = role
@@ -37,4 +37,5 @@ class Peer:
         )
         self.is_open = True
         self.is_dirty = False
+        self.was_slow = False
         self.held: list[bytes] = []  # taken from the outbox, refused by the transport, first to go when it is writable

@@ -26,7 +26,7 @@ from majula.gateway.settings import GatewayLimits
 from majula.messages.base import Role
 from majula.rpc.operations import SERVICES as SERVICES_OPERATION
 from majula.rpc.operations import ServicesAnswer, ServicesRequest
-from majula.rpc.services import REGISTRATIONS
+from majula.rpc.services import REGISTRATIONS, check_name
 from majula.topics.interest import SUBSCRIPTIONS
 from majula.topics.retained import RetainedCopy, Retaining
 from majula.topics.subjects import check_subject
@@ -47,8 +47,6 @@ from majula.wire.headers import (
     Unsubscribe,
 )
 
-# Name of a queue group, in bytes; as every name (a function's, a client's).
-_NAME_BYTES = 128
 # Answers that wait for a confirmation from everywhere, of all clients together. Each is given up after two seconds.
 _CONFIRMATIONS = 65_536
 
@@ -100,8 +98,8 @@ class Requests:
     def subscribe(self, session: Session, header: Subscribe, now: float) -> None:
         """Raises what the client is to be told."""
         check_subject(header.topic, pattern=header.pattern)
-        if len(header.queue.encode()) > _NAME_BYTES:
-            raise InvalidRequest(f"the name of a queue group has at most {_NAME_BYTES} bytes", limit_bytes=_NAME_BYTES)
+        if header.queue:
+            check_name(header.queue, what="queue group")
         key = (header.topic, header.pattern, header.queue)
         if key not in session.subscriptions:
             if len(session.subscriptions) >= self._limits.subscriptions:

@@ -72,6 +72,7 @@ class Session:
         "secret",
         "subscriptions",
         "surface",
+        "was_slow",
     )
 
     def __init__(
@@ -99,6 +100,7 @@ class Session:
         self.outbox = Outbox(limits, now)
         self.is_open = True
         self.is_dirty = False  # it is in the switch's list of sessions to flush
+        self.was_slow = False  # it has been named in the log
         self.ended_by: MajulaError | None = None
         self.subscriptions: dict[SubscriptionKey, None] = {}
         self.functions: dict[str, Register] = {}

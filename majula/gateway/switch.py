@@ -11,7 +11,7 @@ copied out of its chunk once, and that one bytes object goes into the outbox of 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from majula.errors import (
@@ -118,6 +118,7 @@ class Switch:
         self._out = Outlets(cuts_slow=settings.limits.slow_policy == "disconnect")
         self._queue_groups: QueueGroups[Session] = QueueGroups(role)
         self._ended: list[Session] = []
+        self._slow: list[Session | Peer] = []
         self._last_number = 0
         self._received_frames = 0
         self._received_messages = 0
@@ -223,8 +224,10 @@ class Switch:
 
     # --- frames of clients
 
-    def receive(self, session: Session, chunk: bytes, spans: Iterable[Span], now: float) -> None:
+    def receive(self, session: Session, chunk: bytes, spans: Sequence[Span], now: float) -> None:
         """Frames of one client, in order."""
+        session.received_frames += len(spans)
+        self._received_frames += len(spans)
         routes = self.routes.by_header()
         out = self._out
         calls = self.calls
@@ -233,7 +236,6 @@ class Switch:
             start, body, end = span
             if not session.is_open:
                 return
-            self._received_frames += 1
             tag = chunk[start + 7]
             if tag == PUBLISH_TAG:
                 route = routes.get(chunk[start + PREFIX_BYTES : body])
@@ -285,6 +287,7 @@ class Switch:
         if not session.is_open:
             return
         self._received_frames += 1
+        session.received_frames += 1
         try:
             self._dispatch(session, header, body, now)
         except MajulaError as error:
@@ -356,6 +359,11 @@ class Switch:
         for peer in peers:
             peer.is_dirty = False
         return dirty, peers, ended
+
+    def take_slow(self) -> list[Session | Peer]:
+        """Who has lost its first message since it came, because it reads too slowly: to be named in the log, once each."""
+        slow, self._slow = self._slow, []
+        return slow
 
     def has_waiting(self) -> bool:
         """Whether `take_dirty` would give anything."""
@@ -463,7 +471,7 @@ class Switch:
     def _to_peers(self, peers: tuple[Peer, ...], frame: bytes, count: int, now: float) -> None:
         for peer in peers:
             if not self._out.publish(peer, frame, count, now):
-                self._dropped_messages += count
+                self._dropped(peer, count)
 
     def _to_group(self, route: GroupRoute, run: bytes, count: int, now: float) -> None:
         """Share the messages out among the members: each message to one, a run in as many parts as there are members."""
@@ -490,6 +498,9 @@ class Switch:
 
     def _dropped(self, end: Session | Peer, count: int) -> None:
         self._dropped_messages += count
+        if not end.was_slow:
+            end.was_slow = True
+            self._slow.append(end)
         if self._out.cuts_slow and isinstance(end, Session):
             self._out.overrun.append(end)
 

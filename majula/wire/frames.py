@@ -69,7 +69,7 @@ def decode_header(data: bytes | memoryview) -> AnyHeader:
     """
     try:
         return _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a str field that is not UTF-8 raises the latter
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the latter two: a str that is not UTF-8; nesting
         raise ProtocolError(f"the header of a frame cannot be read: {error}") from None
 
 

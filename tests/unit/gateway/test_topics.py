@@ -213,6 +213,7 @@ def test_publish_without_a_number_is_not_answered() -> None:
         (Subscribe(0, ">.a", True), "invalid_request"),
         (Subscribe(0, ""), "invalid_request"),
         (Subscribe(0, "a", queue="g" * 129), "invalid_request"),
+        (Subscribe(0, "a", queue="g\n"), "invalid_request"),
         (Unsubscribe(0, "never"), "not_found"),
     ],
 )
@@ -277,6 +278,25 @@ def test_a_run_whose_lengths_do_not_add_up_ends_its_connection_only(body: bytes,
     assert wants.frames() == []
     node.client().publish("a", b"y")
     assert wants.messages() == [b"y"]
+
+
+def test_a_header_that_is_nested_without_end_ends_its_connection_only() -> None:
+    client = Node().client()
+    header = b"\x95\x0e\x00\xa0\xa0\x81\xa1x" + b"\x91" * 60_000
+    client.send_bytes((2 + len(header)).to_bytes(4, "little") + len(header).to_bytes(2, "little") + header)
+    assert client.was_ended
+
+
+def test_who_has_lost_a_message_is_named_once() -> None:
+    node = Node(limits=GatewayLimits(queue_messages=1))
+    slow = node.client("laggard", reads=False)
+    slow.send(Subscribe(0, "a"))
+    publisher = node.client()
+    for _ in range(3):
+        publisher.publish("a", b"x")
+    assert node.switches[0].take_slow() == [slow.session]
+    publisher.publish("a", b"x")
+    assert node.switches[0].take_slow() == []
 
 
 @pytest.mark.parametrize("header", [b"\x91\xc1", b"\x91\x63", b"\xa0\x03", b"\x92\x03\x05", b"\x92\x03\xa1\xff", b"\x91\x02"])
