@@ -194,11 +194,20 @@ class Retaining:
     Args:
         limit: how many at most.
         limit_bytes: their frames together at most; beyond either the publisher gets `overloaded`.
-        window: how many are sent before the first of them is settled; so they do not fill the outbox to the topic manager.
+        window, window_bytes: how many, and how much, is sent before the first of it is settled; so the outbox to the topic manager
+            stays far below its mark of 16 MiB.
     """
 
-    def __init__(self, *, limit: int = 4_096, limit_bytes: int = 16 * 1024 * 1024, window: int = 256) -> None:
-        self._limit, self._limit_bytes, self._window = limit, limit_bytes, window
+    def __init__(
+        self,
+        *,
+        limit: int = 4_096,
+        limit_bytes: int = 16 * 1024 * 1024,
+        window: int = 256,
+        window_bytes: int = 4 * 1024 * 1024,
+    ) -> None:
+        self._limit, self._limit_bytes = limit, limit_bytes
+        self._window, self._window_bytes = window, window_bytes
         self._open: dict[int, tuple[str, bytes, bool]] = {}  # number -> topic, frame, is removal; in order of their numbers
         self._bytes = 0
         self._next = 1
@@ -216,10 +225,14 @@ class Retaining:
     def to_send(self) -> Iterator[tuple[int, str, bytes, bool]]:
         """What is to be sent now, in order, as (number, topic, frame, is removal). Each is taken as sent when the next is asked
         for: stop at the first that is refused, it comes again."""
+        in_flight_bytes = 0
         for number in tuple(islice(self._open, self._window)):
+            topic, frame, is_removal = self._open[number]
+            in_flight_bytes += len(frame)
             if number <= self._sent:
                 continue
-            topic, frame, is_removal = self._open[number]
+            if in_flight_bytes > self._window_bytes and in_flight_bytes > len(frame):
+                return  # a single one goes whatever its size
             yield number, topic, frame, is_removal
             self._sent = number
 

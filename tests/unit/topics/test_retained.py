@@ -103,6 +103,17 @@ def test_only_a_window_is_sent_before_the_first_is_settled() -> None:
     assert [topic for _, topic, _, _ in retaining.to_send()] == ["c"]
 
 
+def test_only_so_many_bytes_are_sent_before_the_first_is_settled_but_one_always_is() -> None:
+    retaining = Retaining(window_bytes=10)
+    for topic, size in (("a", 20), ("b", 6), ("c", 6)):
+        retaining.add(topic, b"x" * size)
+    assert [topic for _, topic, _, _ in retaining.to_send()] == ["a"]
+    retaining.settled(1)
+    assert [topic for _, topic, _, _ in retaining.to_send()] == ["b"]
+    retaining.settled(2)
+    assert [topic for _, topic, _, _ in retaining.to_send()] == ["c"]
+
+
 def test_everything_unsettled_is_sent_to_the_next_topic_manager() -> None:
     retaining = Retaining()
     for topic in "abc":
