@@ -344,7 +344,7 @@ class GatewayActor(MajulaActor):
             case "services":
                 switch.calls.services.apply(changed.entries, changed.removed)
             case "retained":
-                switch.requests.retained.apply(changed.entries, changed.removed)
+                switch.requests.retained_changed(changed.entries, changed.removed, self.loop.time())
             case "clients":
                 self._admission.apply(changed.entries, changed.removed)
 

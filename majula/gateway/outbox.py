@@ -9,9 +9,13 @@ lets the reserve fill up as well is cut off.
     fits   would a call be taken? Its caller hears `overloaded` where not
     push   a control frame: taken, or the client is to be closed
     take   frames to write now
+    feed   frames that are made only when there is room for them
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
 
 from msgspec import Struct
 
@@ -45,6 +49,7 @@ class Outbox:
 
     __slots__ = (
         "_age_s",
+        "_backlog",
         "_counts",
         "_dropped_bytes",
         "_dropped_messages",
@@ -59,6 +64,7 @@ class Outbox:
         "_taken",
         "_total_dropped_bytes",
         "_total_dropped_messages",
+        "backlog",
         "bytes",
         "is_full",
         "messages",
@@ -68,6 +74,9 @@ class Outbox:
         self.bytes = 0
         self.messages = 0
         self.is_full = False
+        self.backlog = 0
+        """Frames that `feed` has announced, at most."""
+        self._backlog: Iterator[bytes] = iter(())
         self._frames: list[bytes] = []
         self._counts: list[int] = []  # messages in each of `_frames`
         self._limit_bytes = limits.queue_bytes
@@ -86,8 +95,8 @@ class Outbox:
         self._total_dropped_bytes = 0
 
     def __len__(self) -> int:
-        """Frames that wait, the SLOW notice that is due included."""
-        return len(self._frames) + (self._dropped_messages > 0)
+        """Frames that wait, the SLOW notice that is due and the announced ones included."""
+        return len(self._frames) + (self._dropped_messages > 0) + self.backlog
 
     def offer(self, frame: bytes, messages: int, now: float) -> bool:
         """Put in a publication of so many messages. False: dropped and counted."""
@@ -124,10 +133,18 @@ class Outbox:
         self._counts.append(0)
         return True
 
+    def feed(self, frames: Iterator[bytes], count: int) -> None:
+        """Frames (kept values) that are fetched when they are taken, so that any number of them costs no room here. They come
+        behind what waits already, and may come behind what is put in later."""
+        self._backlog = chain(self._backlog, frames)
+        self.backlog += count
+
     def take(self, limit_bytes: int, now: float) -> list[bytes]:
         """The next frames, of at least `limit_bytes` in all if so much waits; empty: nothing waits."""
         if self._dropped_messages:
             self._tell()
+        if self.backlog:
+            self._fetch(limit_bytes)
         self._moved_at = now
         frames = self._frames
         if self.bytes <= limit_bytes:
@@ -173,6 +190,17 @@ class Outbox:
         self._dropped_messages += messages
         self._dropped_bytes += len(frame)
         return False
+
+    def _fetch(self, limit_bytes: int) -> None:
+        while self.bytes <= limit_bytes:
+            frame = next(self._backlog, None)
+            if frame is None:
+                self.backlog = 0
+                self._backlog = iter(())
+                return
+            self._frames.append(frame)
+            self._counts.append(0)
+            self.bytes += len(frame)
 
     def _tell(self) -> None:
         """What was dropped is newer than all that waits and older than all that comes: the gap is here."""

@@ -6,6 +6,8 @@ of it; with `sync` the answer waits until all of them act by it.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -29,7 +31,7 @@ from majula.rpc.operations import ServicesAnswer, ServicesRequest
 from majula.rpc.services import REGISTRATIONS, check_name
 from majula.topics.interest import SUBSCRIPTIONS
 from majula.topics.retained import RetainedCopy, Retaining
-from majula.topics.subjects import check_subject
+from majula.topics.subjects import check_subject, matches
 from majula.wire.frames import encode_frame, encode_run, last_of_run
 from majula.wire.headers import (
     JSON,
@@ -50,6 +52,13 @@ from majula.wire.headers import (
 # Answers that wait for a confirmation from everywhere, of all clients together. Each is given up after two seconds.
 _CONFIRMATIONS = 65_536
 
+# The topic manager has put a value into its order and the table within milliseconds, or is back within a second.
+_WATCH_S = 5.0
+# Subscriptions watched at a time; a change of a retained value looks at each of them.
+_WATCHES = 1_024
+# Retained values that are announced to one client and not sent yet. Each is a reference to a topic that exists anyway.
+_BACKLOG = 1 << 18
+
 _encode_msgpack = msgspec.msgpack.Encoder().encode
 _encode_json = msgspec.json.Encoder().encode
 _msgpack_services = msgspec.msgpack.Decoder(ServicesRequest).decode
@@ -67,6 +76,27 @@ class Slices(Protocol):
 
     def session_ended(self, session: Session) -> None:
         """A session that had claimed its id is over."""
+
+
+class _Watch:
+    """A subscription that was made a moment ago and asked for retained values.
+
+    A value may have been published just before it, and so have missed it, and reach the table of retained values just after it.
+    So whatever changes in that table for some seconds is sent to it too.
+    """
+
+    __slots__ = ("_key", "session", "until")
+
+    def __init__(self, session: Session, header: Subscribe, until: float) -> None:
+        self.session = session
+        self.until = until
+        self._key = (header.topic, header.pattern, header.queue)
+
+    def wants(self, topic: str) -> bool:
+        subject, pattern, _ = self._key
+        if self._key not in self.session.subscriptions:  # it has ended, or the whole session has
+            return False
+        return matches(subject, topic) if pattern else subject == topic
 
 
 class Requests:
@@ -91,6 +121,7 @@ class Requests:
         self._role = role
         self._last_token = 0
         self._confirmations: dict[int, tuple[Session, int]] = {}
+        self._watches: deque[_Watch] = deque()
         self._retaining: dict[int, tuple[Session, int]] = {}  # unsettled retained publishes: number -> publisher, its request
 
     # --- topics
@@ -111,9 +142,20 @@ class Requests:
             )
         self._acknowledge(session, header.request, SUBSCRIPTIONS, header.sync, now)
         if header.retained:
-            # Publications of these topics that come from now on stand behind them in the outbox.
-            for _, frame in self.retained.matching(header.topic, pattern=header.pattern):
-                self._out.publish(session, frame, 1, now)
+            self._send_retained(session, header, now)
+
+    def retained_changed(self, entries: Mapping[str, bytes], removed: Iterable[str], now: float) -> None:
+        """The table of retained values has changed."""
+        self.retained.apply(entries, removed)
+        watches = self._watches
+        while watches and watches[0].until <= now:
+            watches.popleft()
+        for watch in watches:
+            for topic in entries:
+                if watch.wants(topic):
+                    frame = self.retained.get(topic)
+                    if frame is not None:
+                        self._out.publish(watch.session, frame, 1, now)
 
     def unsubscribe(self, session: Session, header: Unsubscribe, now: float) -> None:
         """Raises NotFound where there is no such subscription."""
@@ -148,6 +190,16 @@ class Requests:
             self._out.refuse(session, request, "PUBLISH", from_code(code, "this value was not retained"), now)
         elif request:
             self._out.answer(session, encode_frame(Ack(request, "accepted")), now)
+
+    def _send_retained(self, session: Session, header: Subscribe, now: float) -> None:
+        topics = [topic for topic, _ in self.retained.matching(header.topic, pattern=header.pattern)]
+        if topics and session.outbox.backlog + len(topics) <= _BACKLOG:
+            # Looked up when it is sent: the newest value there is then.
+            session.outbox.feed((frame for topic in topics if (frame := self.retained.get(topic)) is not None), len(topics))
+            if not session.is_dirty:
+                self._out.mark(session)
+        if len(self._watches) < _WATCHES:
+            self._watches.append(_Watch(session, header, now + _WATCH_S))
 
     # --- functions
 

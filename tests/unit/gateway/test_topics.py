@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from majula.gateway.settings import GatewayLimits
+from majula.topics.retained import RetainedValue
 from majula.wire.frames import encode_frame, encode_run, split_run
 from majula.wire.headers import RETAIN, RETAINED, Ack, Error, Hello, Ping, Pong, Publish, Slow, Subscribe, Unsubscribe
 
@@ -392,6 +394,61 @@ def test_an_empty_retained_publish_removes_the_value() -> None:
     client.publish("a", b"", flags=RETAIN)
     ((_, _, _, is_removal),) = client.switch.requests.retaining.to_send()
     assert is_removal
+
+
+def kept(topic: str, *, sequence: int = 1, size: int = 1) -> tuple[str, bytes]:
+    """An entry of the table of retained values, and so of the frame that a subscriber gets."""
+    frame = encode_frame(Publish(topic, flags=RETAINED), encode_run([b"k" * size]))
+    return topic, msgspec.msgpack.encode(RetainedValue(1, sequence, frame))
+
+
+def retain(node: Node, *entries: tuple[str, bytes]) -> None:
+    node.switches[0].requests.retained_changed(dict(entries), (), node.now)
+    node.settle()
+
+
+def test_retained_values_that_match_follow_the_acknowledgement() -> None:
+    node = Node()
+    retain(node, kept("a.x"), kept("a.y"), kept("b"))
+    client = node.client()
+    client.send(Subscribe(1, "a.*", True, retained=True))
+    assert client.headers() == [Ack(1, "gateway"), Publish("a.x", flags=RETAINED), Publish("a.y", flags=RETAINED)]
+
+
+def test_without_asking_no_retained_value_comes() -> None:
+    node = Node()
+    retain(node, kept("a"))
+    client = node.client()
+    client.send(Subscribe(1, "a"))
+    assert client.headers() == [Ack(1, "gateway")]
+
+
+def test_more_retained_values_than_an_outbox_holds_come_all() -> None:
+    node = Node(limits=GatewayLimits(queue_bytes=10_000, message_bytes=1_000))
+    retain(node, *(kept(f"a.{number}", size=900) for number in range(100)))
+    client = node.client(reads=False)
+    client.send(Subscribe(0, "a.>", True, retained=True))
+    assert client.session.outbox.bytes < 10_000
+    assert len([header for header in client.headers() if isinstance(header, Publish)]) == 100
+
+
+def test_a_value_that_is_retained_just_after_the_subscription_is_not_missed() -> None:
+    node = Node()
+    client = node.client()
+    client.send(Subscribe(0, "a.*", True, retained=True))
+    retain(node, kept("a.x"))
+    node.advance(6.0)
+    retain(node, kept("a.y"))
+    assert client.headers() == [Publish("a.x", flags=RETAINED)]
+
+
+def test_a_subscription_that_has_ended_gets_no_retained_value() -> None:
+    node = Node()
+    client = node.client()
+    client.send(Subscribe(0, "a", retained=True))
+    client.send(Unsubscribe(0, "a"))
+    retain(node, kept("a"))
+    assert client.frames() == []
 
 
 def test_subscribers_get_a_retained_publish_at_once() -> None:
