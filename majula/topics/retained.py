@@ -194,8 +194,8 @@ class Retaining:
     Args:
         limit: how many at most.
         limit_bytes: their frames together at most; beyond either the publisher gets `overloaded`.
-        window, window_bytes: how many, and how much, is sent before the first of it is settled; so the outbox to the topic manager
-            stays far below its mark of 16 MiB.
+        window, window_bytes: how many, and how much, is sent before the first of it is settled; so the outbox
+            to it stays far below its mark of 16 MiB.
     """
 
     def __init__(
