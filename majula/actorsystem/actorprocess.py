@@ -23,7 +23,7 @@ from majula.actorsystem.address import SocketAddress
 from majula.actorsystem.endpoint import Endpoint
 from majula.actorsystem.host import Host
 from majula.actorsystem.mailbox import ActorMailbox
-from majula.actorsystem.process import new_loop, set_title
+from majula.actorsystem.process import new_loop, set_title, watch_main
 from majula.messages.base import Address
 
 _log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class ActorProcess:
         self._loop = new_loop()
         asyncio.set_event_loop(self._loop)
         self._loop.set_exception_handler(self._unhandled)
+        watch_main(self._loop)
         self._endpoint = Endpoint(self._loop, run_dir, name, listener)
         self._endpoint.on_plain = self._plain
         self._error: BaseException | None = None

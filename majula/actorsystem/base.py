@@ -121,6 +121,7 @@ class System:
         self._system = ActorSystem(BASE_NAME, {RUN_DIRECTORY: str(self.run_dir)}, transientUnique=True)
         process = self._system._systemBase.admin_process
         assert isinstance(process, ChildProcess)
+        self._reaped = False
         self.admin: ChildProcess = process
         """Thespian's admin. Its `fileno()` becomes readable when it dies; then nothing of the tree lives."""
 
@@ -131,10 +132,14 @@ class System:
     def shutdown(self) -> None:
         """End all actors in order, then logger and admin."""
         self._system.shutdown()
+        self._reaped = True
 
     def kill(self) -> str:
         """End everything at once, and wait for the admin's end. Returns its reason."""
-        self.admin.send_signal(signal.SIGKILL)
+        if not self._reaped:  # until then nobody else can have its number
+            with suppress(ProcessLookupError):
+                os.killpg(self.admin.pid, signal.SIGKILL)
+            self._reaped = True
         reason = self.admin.reap()
         self._system._systemBase.transport.close()
         return reason

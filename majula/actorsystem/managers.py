@@ -8,7 +8,6 @@ again when it dies and keeps its address.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 from functools import partial
@@ -29,7 +28,7 @@ from thespian.system.utilis import actualActorClass, checkActorCapabilities
 
 from majula.actorsystem.actor import MajulaActor
 from majula.actorsystem.actorprocess import run_actor
-from majula.actorsystem.process import fork_child, set_title
+from majula.actorsystem.process import fork_child, found_tree, set_title, watch_main
 from majula.actorsystem.transport import ThespianEndpoint, UnixTransport
 from majula.messages.base import Address
 
@@ -212,13 +211,9 @@ def run_admin(
     prepared: ThespianEndpoint, starter: ActorAddress, capabilities: dict[str, Any], log_definitions: object, main_pid: int
 ) -> None:
     """The main function of the admin's process. It ends with the process that started it, and all others end with it."""
-    os.setsid()
+    found_tree(main_pid)
     transport = UnixTransport(prepared)
-    main_descriptor = os.pidfd_open(main_pid)
-    if os.getppid() != main_pid:
-        return  # main died before we could watch it
-    # Leaving is enough: each process below is killed by the kernel when its parent ends.
-    transport.loop.add_reader(main_descriptor, os._exit, 1)
+    watch_main(transport.loop)
     admin = Admin(transport, ActorAddress(transport.myAddress.addressDetails), capabilities, log_definitions, None)
     admin.addrOfStarter = starter
     set_title(f"majula admin {prepared.run_dir}")

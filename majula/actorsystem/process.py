@@ -41,6 +41,16 @@ _kept_loops: list[object] = []
 which by then may be another's."""
 
 
+class _Tree:
+    """The processes below one main process: they share a process group, and each of them watches main."""
+
+    main_descriptor = -1
+    group = 0
+
+
+_tree = _Tree()
+
+
 class EndedBadly(Exception):
     """Raised by a child's main function to end with a reason that is already in words."""
 
@@ -151,10 +161,40 @@ def fork_child(main: Callable[[], None], *, keep: Iterable[int] = (), dies_with_
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         raise
     if pid == 0:
-        _run_child(main, {*keep, write_fd}, write_fd, parent_pid if dies_with_parent else None)
+        kept = {*keep, write_fd, _tree.main_descriptor}
+        _run_child(main, kept, write_fd, parent_pid if dies_with_parent else None)
     os.close(write_fd)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     return ChildProcess(pid, read_fd)
+
+
+def found_tree(main_pid: int) -> None:
+    """Make this process, and all that come to be below it, one group that ends when `main_pid` ends.
+
+    Raises:
+        EndedBadly: it has ended already.
+    """
+    os.setsid()
+    _tree.group = os.getpid()
+    _tree.main_descriptor = os.pidfd_open(main_pid)
+    if os.getppid() != main_pid:
+        raise EndedBadly("the main process is gone")
+
+
+def watch_main(loop: asyncio.AbstractEventLoop) -> None:
+    """End the whole tree as soon as its main process has ended.
+
+    The kernel ends each process when its parent has ended (`fork_child`), but level by level, and a busy machine takes its time
+    for each. Whoever of the tree turns first ends all at once, stopped and spinning ones included.
+    """
+    if _tree.main_descriptor >= 0:
+        loop.add_reader(_tree.main_descriptor, _end_tree)
+
+
+def _end_tree() -> None:
+    if os.getpgrp() == _tree.group:
+        os.killpg(_tree.group, signal.SIGKILL)
+    os._exit(_CRASHED)
 
 
 def _run_child(main: Callable[[], None], keep: set[int], reason_fd: int, parent_pid: int | None) -> NoReturn:
