@@ -90,6 +90,10 @@ async def add(client: Peer, number: int = 1) -> None:
 # --- while all is well
 
 
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 @BOTH
 async def test_messages_reach_subscribers_of_both_gateways_in_order(rig: GatewayRig, at: Role) -> None:
     client = await subscriber(rig, at, "a")
@@ -286,6 +290,20 @@ async def test_a_client_that_does_not_read_is_told_of_its_gap_and_named(tmp_path
         slow.reader._transport.resume_reading()  # type: ignore[attr-defined]  # it reads again
         while not isinstance((await slow.read())[0], Slow):
             pass
+
+
+async def test_a_gateway_that_is_stopped_costs_the_other_bounded_memory_and_no_message(rig: GatewayRig) -> None:
+    await subscriber(rig, TWO, "a")
+    client, sender = await subscriber(rig, ONE, "a"), await rig.client(ONE)
+    one = rig.roles[ONE].pid
+    os.kill(rig.roles[TWO].pid, signal.SIGSTOP)
+    before = resident_bytes(one)
+    run = encode_run([b"x" * 250_000])
+    for _ in range(800):
+        sender.send(Publish("a"), run)
+        assert (await client.read())[1] == run
+    # 200 MB were published; to the stopped gateway wait its outbox here (16 MiB) and that of the actor system (16 MiB).
+    assert resident_bytes(one) - before < 80_000_000
 
 
 # --- faults of the control actors
