@@ -29,6 +29,8 @@ def _row(role: Mapping[str, Any]) -> tuple[str, ...]:
     state = role["state"]
     if role["retry_in_s"] >= 0:
         state = f"{state} ({seconds(role['retry_in_s'])})"
+    if not role["is_fresh"]:
+        state = f"{state}, as its silent supervisor said last"
     return (
         role["role"],
         state,

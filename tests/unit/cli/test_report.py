@@ -19,6 +19,7 @@ def role(**fields: Any) -> dict[str, Any]:
         "retry_in_s": -1.0,
         "up_s": 3.0,
         "queues": {},
+        "is_fresh": True,
     }
     return plain | fields
 
@@ -49,6 +50,10 @@ def test_restart_is_shown_with_its_reason() -> None:
 def test_role_that_does_not_run_shows_when_it_is_tried_again() -> None:
     text = render(status(role(state="quarantined", pid=0, up_s=-1.0, retry_in_s=42.0)))
     assert "quarantined (42 s)" in text
+
+
+def test_role_whose_supervisor_does_not_answer_is_marked() -> None:
+    assert "running, as its silent supervisor said last" in render(status(role(is_fresh=False)))
 
 
 def test_queues_are_summed_up() -> None:
