@@ -142,7 +142,10 @@ class WebSocketConnection(asyncio.Protocol):
             self._waiting.extend(events)
             return
         for at, event in enumerate(events):
-            self._take(event, now)
+            if type(event) is Text or type(event) is Binary:
+                self._take_message(event, now)
+            else:
+                self._take(event, now)
             if self._admission is not None:
                 self._waiting.extend(events[at + 1 :])
                 return
@@ -254,11 +257,9 @@ class WebSocketConnection(asyncio.Protocol):
         if session is None or self._transport is None:
             return
         now = self._now()
-        while not self._is_paused:
-            frames = session.outbox.take(TAKE_BYTES, now)
-            if not frames:
-                return
-            self._write(self._dialect.render(frames))
+        outbox = session.outbox
+        while not self._is_paused and len(outbox):
+            self._write(self._dialect.render(outbox.take(TAKE_BYTES, now)))
 
     def end(self, error: MajulaError | None) -> None:
         """As `Connection` of the gateway: the session is over; write what is left, say why, close."""

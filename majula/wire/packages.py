@@ -265,9 +265,10 @@ class Packages:
 
     def _take(self, package: Package, taken: Taken) -> None:
         take = self._methods.get(package.method)
-        id = bytes(package.id)
+        id = b""
         try:
-            if id:
+            if package.id is not _EMPTY:
+                id = bytes(package.id)
                 _check_id(id)
             if take is not None:
                 take(package, taken)
@@ -281,14 +282,13 @@ class Packages:
             invalid = InvalidRequest(f"args of {package.method}: {error}")
             taken.answers.append(error_package(invalid, method=package.method, id=id))
 
-    def _ask(self, package: Package, *, id: bytes | None = None) -> int:
+    def _ask(self, package: Package) -> int:
         """A number for a request or call, under which its answer finds back."""
         if len(self._open) >= _MAX_OPEN_REQUESTS:
             raise LimitReached(f"at most {_MAX_OPEN_REQUESTS} requests may be open at once", limit="pending_calls")
         self._number += 1
-        self._open[self._number] = _Open(
-            package.method, bytes(package.id) if id is None else id, package.fun, package.invokeid
-        )
+        id = b"" if package.id is _EMPTY else bytes(package.id)
+        self._open[self._number] = _Open(package.method, id, package.fun, package.invokeid)
         return self._number
 
     def _publish_head(self, topic: str, *, retain: bool) -> headers.Publish:

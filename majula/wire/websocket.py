@@ -96,7 +96,7 @@ _CLOSE_CODES_ON_THE_WIRE = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
-    """RFC 6455, 5.3: the payload XOR the repeated mask. As one big number: 1 us for 200 bytes, 1 ns a byte after that."""
+    """RFC 6455, 5.3: the payload XOR the repeated mask. As one big number: 0.7 us for 200 bytes, 2.6 ns a byte after that."""
     size = len(payload)
     if not size or mask == b"\0\0\0\0":
         return payload
