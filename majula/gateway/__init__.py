@@ -6,7 +6,7 @@ Read in this order:
 - `outbox`: what waits for one client.
 - `session`: one client. `peers`: another gateway of this node.
 - `switch`: where a frame goes; the front of the whole room. `outlets`: the way out of it.
-- `routes`: from the header of a publication to its subscribers.
+- `routes`: from the header of a publication to its subscribers. `publishing`: what they are given.
 - `calls`: RPC. `plans`: its short way for headers that are known.
 - `requests`: what changes a session, or asks about the node.
 - `builtin`: the node's own functions.

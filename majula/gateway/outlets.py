@@ -24,7 +24,10 @@ class Outlets:
         self.dirty_peers: list[Peer] = []
         self.overrun: list[Session] = []
         """Clients that are to be cut off at the end of the turn."""
-        self.cuts_slow = cuts_slow
+        self.slow: list[End] = []
+        """Who has lost its first message since it came."""
+        self.dropped_messages = 0
+        self._cuts_slow = cuts_slow
 
     def publish(self, end: End, frame: bytes, messages: int, now: float) -> bool:
         """A publication; False: dropped and counted."""
@@ -32,7 +35,17 @@ class Outlets:
             if not end.is_dirty:
                 self.mark(end)
             return True
+        self.dropped(end, messages)
         return False
+
+    def dropped(self, end: End, messages: int) -> None:
+        """This end reads too slowly: so many messages did not fit."""
+        self.dropped_messages += messages
+        if not end.was_slow:
+            end.was_slow = True
+            self.slow.append(end)
+        if self._cuts_slow and isinstance(end, Session):
+            self.overrun.append(end)
 
     def call(self, end: End, frame: bytes, now: float) -> bool:
         """A call to a provider; False: its queue is full, and nothing was put in."""

@@ -17,6 +17,7 @@ from random import Random
 from majula.errors import (
     Conflict,
     Draining,
+    InvalidRequest,
     LimitReached,
     MajulaError,
     Overloaded,
@@ -27,22 +28,20 @@ from majula.gateway.calls import Calls
 from majula.gateway.outlets import Outlets
 from majula.gateway.peers import Peer
 from majula.gateway.plans import CALL_TAG, RESULT_TAG
+from majula.gateway.publishing import Publishing
 from majula.gateway.requests import Requests, Slices
-from majula.gateway.routes import GroupRoute, Route, Routes
+from majula.gateway.routes import Routes
 from majula.gateway.session import Connection, Session, SessionStatistics
 from majula.gateway.settings import GatewaySettings
 from majula.messages.base import Role
-from majula.topics.queue_groups import QueueGroups
 from majula.wire.frames import (
     MAX_HEADER_BYTES,
     MESSAGE_PREFIX_BYTES,
     PREFIX_BYTES,
     Span,
     count_run,
-    cut_run,
     decode_header,
     encode_frame,
-    pack_frame,
 )
 from majula.wire.headers import (
     PROTOCOL_VERSION,
@@ -72,9 +71,6 @@ PUBLISH_TAG = 3
 """Second byte of a PUBLISH header; the first says "array of so many fields", the second is the frame type."""
 
 _message_bytes = struct.Struct("<I").unpack_from
-
-# Parts into which one run is cut for a queue group at most: more members than this get theirs with the next run.
-_SHARES = 64
 
 
 class Switch:
@@ -116,13 +112,10 @@ class Switch:
         self._clients: dict[str, Session] = {}  # claimed ids only
         self._slices = slices
         self._out = Outlets(cuts_slow=settings.limits.slow_policy == "disconnect")
-        self._queue_groups: QueueGroups[Session] = QueueGroups(role)
+        self._publishing = Publishing(role=role, out=self._out, peers=self.peers)
         self._ended: list[Session] = []
-        self._slow: list[Session | Peer] = []
         self._last_number = 0
         self._received_frames = 0
-        self._received_messages = 0
-        self._dropped_messages = 0
         self._refused_frames = 0
         self.calls = Calls(
             node_id=node_id,
@@ -230,7 +223,7 @@ class Switch:
         self._received_frames += len(spans)
         routes = self.routes.by_header()
         out = self._out
-        calls = self.calls
+        calls, publishing = self.calls, self._publishing
         limit = self._body_limit_bytes
         for span in spans:
             start, body, end = span
@@ -240,7 +233,7 @@ class Switch:
             if tag == PUBLISH_TAG:
                 route = routes.get(chunk[start + PREFIX_BYTES : body])
                 size = end - body
-                if route is not None and route.is_plain and size <= limit:
+                if route is not None and route.is_plain and 0 < size <= limit:
                     if size >= MESSAGE_PREFIX_BYTES and _message_bytes(chunk, body)[0] + MESSAGE_PREFIX_BYTES == size:
                         count = 1
                     else:
@@ -249,7 +242,7 @@ class Switch:
                         except ProtocolError as error:
                             self.close(session, error, now)
                             return
-                    self._received_messages += count
+                    publishing.messages += count
                     frame = chunk[start:end]
                     for target in route.sessions:
                         if target.outbox.offer(frame, count, now):
@@ -257,9 +250,9 @@ class Switch:
                                 target.is_dirty = True
                                 out.dirty.append(target)
                         else:
-                            self._dropped(target, count)
-                    if route.peers:
-                        self._to_peers(route.peers, frame, count, now)
+                            out.dropped(target, count)
+                    for peer in route.peers:
+                        out.publish(peer, frame, count, now)
                     continue
                 self._serve(session, self._publish, chunk, span, now)
             elif tag == CALL_TAG:
@@ -323,7 +316,7 @@ class Switch:
                 route = routes.get(header_bytes)
                 if route is None:
                     route = self.routes.find_for_peer(header_bytes)
-                self._deliver(route, chunk, (start, body, end), now)
+                self._publishing.deliver(route, chunk, (start, body, end), now)
                 continue
             header = decode_header(chunk[start + PREFIX_BYTES : body])
             match header:
@@ -362,7 +355,7 @@ class Switch:
 
     def take_slow(self) -> list[Session | Peer]:
         """Who has lost its first message since it came, because it reads too slowly: to be named in the log, once each."""
-        slow, self._slow = self._slow, []
+        slow, self._out.slow = self._out.slow, []
         return slow
 
     def has_waiting(self) -> bool:
@@ -395,8 +388,8 @@ class Switch:
             "clients": len(self.sessions),
             "peers": len(self.peers),
             "received_frames_total": self._received_frames,
-            "received_messages_total": self._received_messages,
-            "dropped_messages_total": self._dropped_messages,
+            "received_messages_total": self._publishing.messages,
+            "dropped_messages_total": self._out.dropped_messages,
             "refused_frames_total": self._refused_frames,
             "slow_clients": len(slow),
         }
@@ -435,6 +428,7 @@ class Switch:
     def _publish(self, session: Session, chunk: bytes, span: Span, now: float) -> None:
         """A PUBLISH whose header is not known, or that is more than handed on."""
         start, body, end = span
+        publishing = self._publishing
         header_bytes = chunk[start + PREFIX_BYTES : body]
         route = self.routes.by_header().get(header_bytes)
         if route is None:
@@ -443,66 +437,18 @@ class Switch:
             header = route.header
         if end - body > self._body_limit_bytes:
             raise TooLarge("this message is over the limit", limit_bytes=self.limits.message_bytes)
+        if body == end:
+            raise InvalidRequest("a PUBLISH holds at least one message")
         if header.request:
             # The frame that goes on has no number, see `Routes.find`.
             frame = encode_frame(route.header, chunk[body:end])
-            self._received_messages += self._deliver(route, frame, (0, len(frame) - (end - body), len(frame)), now)
+            publishing.messages += publishing.deliver(route, frame, (0, len(frame) - (end - body), len(frame)), now)
         else:
-            self._received_messages += self._deliver(route, chunk, (start, body, end), now)
+            publishing.messages += publishing.deliver(route, chunk, span, now)
         if header.flags & RETAIN:
             self.requests.retain(session, header, chunk[body:end], now)
         elif header.request:
             self._out.answer(session, encode_frame(Ack(header.request, "accepted")), now)
-
-    def _deliver(self, route: Route, chunk: bytes, span: Span, now: float) -> int:
-        start, body, end = span
-        count = count_run(chunk, body, end)
-        frame = chunk[start:end]
-        out = self._out
-        for target in route.sessions:
-            if not out.publish(target, frame, count, now):
-                self._dropped(target, count)
-        if route.peers:
-            self._to_peers(route.peers, frame, count, now)
-        for group in route.groups:
-            self._to_group(group, chunk[body:end], count, now)
-        return count
-
-    def _to_peers(self, peers: tuple[Peer, ...], frame: bytes, count: int, now: float) -> None:
-        for peer in peers:
-            if not self._out.publish(peer, frame, count, now):
-                self._dropped(peer, count)
-
-    def _to_group(self, route: GroupRoute, run: bytes, count: int, now: float) -> None:
-        """Share the messages out among the members: each message to one, a run in as many parts as there are members."""
-        group = route.group
-        parts = (run,) if count == 1 or route.shares == 1 else cut_run(run, min(route.shares, _SHARES))
-        for part in parts:
-            gateway = self._queue_groups.pick_gateway(group, self._is_usable)
-            if gateway is None:
-                return
-            end: Session | Peer | None
-            if gateway == self.role:
-                end = self._queue_groups.pick_member(group.name, group.members, _load)
-            else:
-                end = self.peers.get(gateway)
-            if end is None:
-                return
-            messages = count if len(parts) == 1 else count_run(part)
-            if not self._out.publish(end, pack_frame(route.header, part), messages, now):
-                self._dropped(end, messages)
-
-    def _is_usable(self, role: Role) -> bool:
-        peer = self.peers.get(role)
-        return peer is not None and not peer.outbox.is_full
-
-    def _dropped(self, end: Session | Peer, count: int) -> None:
-        self._dropped_messages += count
-        if not end.was_slow:
-            end.was_slow = True
-            self._slow.append(end)
-        if self._out.cuts_slow and isinstance(end, Session):
-            self._out.overrun.append(end)
 
     def _other(self, session: Session, chunk: bytes, span: Span, now: float) -> None:
         start, body, end = span
@@ -548,7 +494,3 @@ class Switch:
             "gateway": self.role,
             "clients": len(self.sessions),
         }
-
-
-def _load(session: Session) -> int:
-    return session.outbox.bytes

@@ -142,6 +142,19 @@ def test_subscribing_twice_delivers_once() -> None:
     assert client.messages() == [b"x"]
 
 
+@pytest.mark.parametrize("flags", [0, RETAIN])
+def test_a_publish_without_a_message_is_refused(flags: int) -> None:
+    node = Node()
+    wants = subscriber(node, "a")
+    client = node.client()
+    for _ in range(2):
+        client.publish("a", flags=flags)
+        (answer,) = client.headers()
+        assert isinstance(answer, Error)
+        assert answer.code == "invalid_request"
+    assert wants.frames() == []
+
+
 def test_a_header_that_is_not_in_its_shortest_form_is_understood() -> None:
     node = Node()
     wants = subscriber(node, "a")
