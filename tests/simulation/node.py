@@ -160,6 +160,7 @@ class World:
         self.registry: dict[str, tuple[str, int]] = {}
         self.registered_at: dict[str, float] = {}
         self.score = 0
+        self.disturbed_until = 0.0  # since then nobody has died, started or been stopped
         self._told: dict[str, float] = {}
         # So small that snapshots and deltas come in parts, windows close and tombstones are forgotten.
         pick = net.random.choice
@@ -175,6 +176,7 @@ class World:
     # --- lives
 
     def start(self, role: str) -> None:
+        self.disturbed_until = max(self.disturbed_until, self.net.now)
         self.incarnations[role] += 1
         actor = self.actors[role] = self._cast(role, self.incarnations[role])
         self.net.trace(f"START   {actor.address}")
@@ -188,6 +190,7 @@ class World:
         if actor is None:
             return
         self.net.trace(f"KILL    {actor.address}")
+        self.disturbed_until = max(self.disturbed_until, self.net.now)
         self.net.leave(actor.address)
         self.registry.pop(role)
         self.tell()
@@ -217,7 +220,9 @@ class World:
             self.kill(role, random.uniform(0.0, 0.5))
         elif role in self.actors:
             self.net.trace(f"STOP    {self.actors[role].address}")
-            self.net.pause(self.actors[role].address, self.net.now + random.uniform(0.05, 2.5))
+            wakes = self.net.now + random.uniform(0.05, 2.5)
+            self.net.pause(self.actors[role].address, wakes)
+            self.disturbed_until = max(self.disturbed_until, wakes)
         self.net.at(self.net.now + random.expovariate(1 / self.plan.kills), self.fault)
 
     # --- what must hold

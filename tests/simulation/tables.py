@@ -6,6 +6,7 @@ retained values. What must hold:
 - a copy's version never goes back within an epoch;
 - a confirmation is never given before every living gateway acts by what it confirms;
 - what was confirmed and not changed since never disappears from a living gateway's copy, whoever else dies;
+- without loss, everybody is level 0.4 s after the last start;
 - a retained value that was settled is never lost while a gateway lives that has it;
 - everything that is kept for a peer has a bound;
 - when all is quiet, every copy equals what its publishers say, every token is answered and no timer is armed.
@@ -30,6 +31,8 @@ from tests.simulation.node import REGISTRY_S, Actor, Outcome, Plan, World
 
 TOPIC_MANAGER = "topic_manager"
 NEVER = (0, 0)
+RECOVERY_S = 0.4
+"""Without loss no retry is needed, and the first one would come after 0.5 s: what takes longer has waited for it."""
 
 
 @dataclass
@@ -205,6 +208,20 @@ class _World(World):
 
     def _make(self, role: str, incarnation: int) -> _TopicManager | _Gateway:
         return (_TopicManager if role == TOPIC_MANAGER else _Gateway)(self, role, incarnation)
+
+    def start(self, role: str) -> None:
+        super().start(role)
+        started_at = self.net.now
+
+        def check() -> None:
+            if self.disturbed_until > started_at or self.actors.keys() != self.all_roles or self.net.faults.loss:
+                return
+            for gateway in self.gateways():
+                for table in (INTEREST, RETAINED):
+                    if not gateway.exchange.is_current(table):
+                        self.fail(f"{gateway.address} has no current {table} {RECOVERY_S} s after {role} has started")
+
+        self.net.at(started_at + RECOVERY_S, check)
 
     def gateways(self) -> list[_Gateway]:
         return [actor for actor in self.actors.values() if isinstance(actor, _Gateway)]
