@@ -189,7 +189,8 @@ class Player(MajulaActor):
         self.arm(now + 0.02)
 
     def do_expect(self, order: Do, sender: Address) -> None:
-        self.asked, self.expected, self.heard = sender, order.count, 0
+        self.asked, self.expected, self.heard = order.partner, order.count, 0
+        self.send(sender, Say("expecting"))
 
     def do_flood(self, order: Do, sender: Address) -> None:
         for number in range(order.count):

@@ -109,7 +109,7 @@ async def test_message_to_a_hosted_actor_that_is_gone_comes_back(rig: Rig) -> No
 
 async def test_hosted_actors_flood_each_other_in_order(rig: Rig) -> None:
     one, two = await hosted(rig, 2)
-    rig.tell(two.address, "expect", count=50_000)
+    await rig.say(two.address, "expect", rig.outside.address, 50_000)
     rig.tell(one.address, "flood", two.address, 50_000)
     assert (await rig.expect(Say)).number == 0
 

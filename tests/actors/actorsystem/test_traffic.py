@@ -22,14 +22,14 @@ async def pair(rig: Rig) -> tuple[Made, Made]:
 
 async def test_flood_arrives_whole_and_in_order(rig: Rig) -> None:
     one, two = await pair(rig)
-    rig.tell(two.address, "expect", count=100_000)
+    await rig.say(two.address, "expect", rig.outside.address, 100_000)
     rig.tell(one.address, "flood", two.address, 100_000)
     assert (await rig.expect(Say)).number == 0
 
 
 async def test_floods_of_several_senders_arrive_whole(rig: Rig) -> None:
     sink, *senders = [await rig.make(f"n{number}") for number in range(4)]
-    rig.tell(sink.address, "expect", count=30_000)
+    await rig.say(sink.address, "expect", rig.outside.address, 30_000)
     for sender in senders:
         rig.tell(sender.address, "flood", sink.address, 10_000)
     assert (await rig.expect(Say)).text == "counted"
@@ -37,7 +37,7 @@ async def test_floods_of_several_senders_arrive_whole(rig: Rig) -> None:
 
 async def test_batches_of_5_mb_arrive_whole_while_small_messages_pass(rig: Rig) -> None:
     one, two = await pair(rig)
-    rig.tell(two.address, "expect", count=40)
+    await rig.say(two.address, "expect", rig.outside.address, 40)
     rig.tell(one.address, "large", two.address, 1)
     for _ in range(39):
         await rig.say(two.address, "greet")
@@ -174,7 +174,7 @@ except OSError as error:
 
 async def test_actors_can_send_to_themselves(rig: Rig) -> None:
     made = await rig.make()
-    rig.tell(made.address, "expect", count=10)
+    await rig.say(made.address, "expect", rig.outside.address, 10)
     rig.tell(made.address, "flood", made.address, 10)
     assert (await rig.expect(Say)).number == 0
 
