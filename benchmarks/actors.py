@@ -61,7 +61,7 @@ class Result(Message, frozen=True, array_like=True, tag="bench.Result"):
 
 
 class Expect(Message, frozen=True, array_like=True, tag="bench.Expect"):
-    """To a player: count so many balls (or batches), then tell this address. Answered at once, so that nothing comes too early."""
+    """To a player: count so many balls (or batches), then tell this address. Answered at once: nothing may come too early."""
 
     count: int
     report_to: Address

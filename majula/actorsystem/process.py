@@ -41,6 +41,10 @@ _kept_loops: list[object] = []
 which by then may be another's."""
 
 
+_plain_descriptors: set[int] = set()
+"""Descriptors of this module that no object closes by itself, so that a forked child may close them for good."""
+
+
 class _Tree:
     """The processes below one main process: they share a process group, and each of them watches main."""
 
@@ -84,6 +88,7 @@ class ChildProcess:
         self.pid = pid
         self._pidfd = os.pidfd_open(pid)
         self._reason_fd = reason_fd
+        _plain_descriptors.update((self._pidfd, reason_fd))
         self._reason: str | None = None
 
     def fileno(self) -> int:
@@ -126,6 +131,7 @@ class ChildProcess:
             said = os.read(self._reason_fd, _REASON_BYTES)
         os.close(self._reason_fd)
         os.close(self._pidfd)
+        _plain_descriptors.difference_update((self._pidfd, self._reason_fd))
         if said:
             reason = said.decode("utf-8", "replace")
         elif found is None:
@@ -243,6 +249,9 @@ def _forget_parent(keep: set[int]) -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    for number in _plain_descriptors:
+        os.close(number)
+    _plain_descriptors.clear()
     drop_descriptors(keep)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     threading.current_thread().name = "MainThread"
