@@ -128,6 +128,15 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ends_at is not None or self._transport is None:
             return
+        try:
+            self._receive(data)
+        except Exception:
+            # A fault of ours while serving this client ends its connection, and only that.
+            self._door.tally.failed += 1
+            log.exception("connection.failed")
+            self.abort()
+
+    def _receive(self, data: bytes) -> None:
         now = self._progress_at = self._now()
         self._reader.feed(data)
         while (piece := self._reader.next()) is not None:

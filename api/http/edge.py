@@ -137,15 +137,16 @@ class HttpEdge:
             "websocket_received_bytes": sockets.received_bytes,
             "websocket_sent_bytes": sockets.sent_bytes,
             "websocket_violations": sockets.violations,
+            "websocket_failed": sockets.failed,
         }
 
     def _sweep(self) -> None:
         now = self.context.loop.time()
+        self._sweep_timer = self.context.loop.call_later(SWEEP_S, self._sweep)
         for connection in list(self.connections):
             connection.sweep(now)
         for websocket in list(self.websockets):
             websocket.sweep(now)
-        self._sweep_timer = self.context.loop.call_later(SWEEP_S, self._sweep)
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:

@@ -9,6 +9,8 @@ transport. A client that does not read is therefore seen by the gateway, not hid
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -32,6 +34,8 @@ from majula.gateway.edge import EdgeContext
 from majula.gateway.session import Session
 from majula.wire import websocket
 from majula.wire.websocket import Binary, CloseCode, Closed, Opcode, Pinged, Ponged, Text, Violation, WebSocketReader
+
+log = logging.getLogger("majula.websocket")
 
 TAKE_BYTES = 65_536
 """Taken from the outbox at a time: large enough to spread the cost of a write, small enough that a gap is told where it is."""
@@ -66,6 +70,7 @@ class Tally(msgspec.Struct):
     received_bytes: int = 0
     sent_bytes: int = 0
     violations: int = 0
+    failed: int = 0
 
 
 def close_code(error: MajulaError) -> int:
@@ -134,6 +139,12 @@ class WebSocketConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing_at is not None:
             return
+        try:
+            self._receive(data)
+        except Exception:
+            self._broke()
+
+    def _receive(self, data: bytes) -> None:
         now = self._heard_at = self._now()
         self._pings = 0
         self._tally.received_bytes += len(data)
@@ -160,9 +171,23 @@ class WebSocketConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_paused = False
-        if self._session is not None:
-            self._session.outbox.moved(self._now())
-        self.flush()
+        try:
+            if self._session is not None:
+                self._session.outbox.moved(self._now())
+            self.flush()
+        except Exception:
+            self._broke()
+
+    def _broke(self) -> None:
+        """A fault of ours while serving this client ends its connection, and only that. Called while the exception is handled."""
+        self._tally.failed += 1
+        trace_id = secrets.token_hex(8)
+        client_id = self._session.client_id if self._session is not None else self._opening.client_id
+        log.exception("websocket.failed", extra={"trace_id": trace_id, "client_id": client_id})
+        self._closing_at = self._now()
+        self._write(websocket.encode_close(CloseCode.INTERNAL, f"something broke in this node; its log has it under {trace_id}"))
+        if self._transport is not None:
+            self._transport.close()  # `connection_lost` ends the session
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and data:
@@ -235,7 +260,17 @@ class WebSocketConnection(asyncio.Protocol):
             self._admission = None
             self._fail(error)
             return
+        except Exception:
+            self._admission = None
+            self._broke()
+            return
         self._admission = None
+        try:
+            self._admitted(session)
+        except Exception:
+            self._broke()
+
+    def _admitted(self, session: Session) -> None:
         if self._transport is None:
             self._context.switch.end(session, self._now())
             self._context.wake()
@@ -298,6 +333,12 @@ class WebSocketConnection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Called about twice a second: deadlines, pings, and who does not read."""
+        try:
+            self._sweep(now)
+        except Exception:
+            self._broke()
+
+    def _sweep(self, now: float) -> None:
         transport = self._transport
         if transport is None:
             return

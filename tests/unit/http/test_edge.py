@@ -426,3 +426,16 @@ def test_the_same_holds_on_uvloop() -> None:
 
 def test_the_base_path_is_the_documented_one() -> None:
     assert (routes.BASE, routes.OUTER) == ("/majula", "/majula/v1")
+
+
+async def test_a_fault_in_a_connection_ends_that_connection_alone(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("majula.api.http.connection.refusal", broken)
+        assert await exchange(served.port, request("GET", "/majula/health")) == b""
+    assert [one.message for one in caplog.records] == ["connection.failed"]
+    assert status_of(await exchange(served.port, request("GET", "/majula/health"))) == 200

@@ -420,3 +420,36 @@ async def test_a_close_is_answered_with_its_code(served: Served) -> None:
     client = await ready(await seed(served, "a"))
     client.send(8, b"\x0f\xa1bye")
     assert await client.close_code() == 4001
+
+
+async def test_a_fault_of_ours_ends_the_connection_that_met_it_and_no_other(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    victim, other = await ready(await seed(served, "v")), await ready(await seed(served, "o"))
+    (connection,) = [one for one in served.edge.websockets if one._session is served.gateway.switch.session_of("v")]
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(connection._dialect, "receive", broken)
+    victim.send_json({"method": "HEARTBEAT", "id": 1})
+    opcode, payload = await victim.receive()
+    assert (opcode, int.from_bytes(payload[:2], "big")) == (8, 1011) and b"secret" not in payload
+    (record,) = [one for one in caplog.records if one.message == "websocket.failed"]
+    assert record.__dict__["trace_id"].encode() in payload and record.__dict__["client_id"] == "v"
+    await ready(other)
+    async with asyncio.timeout(10):
+        while served.gateway.switch.session_of("v"):
+            await asyncio.sleep(0)
+
+
+async def test_an_admission_that_breaks_ends_its_connection_and_not_the_gateway(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(served.gateway, "admit", broken)
+    client = await seed(served, "a")
+    assert await client.close_code() == 1011
+    assert served.gateway.crashes == []
