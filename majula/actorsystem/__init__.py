@@ -10,6 +10,7 @@ Read in this order:
     mailbox        the life of one actor: start, messages, tasks, stop, crash
     frames, outbox pure: the bytes on a socket; what waits for a peer, and what happens at the mark
     connection     one socket
+    local          between actors of one process
     endpoint       all sockets of a process; the hot path
     process        fork, what a child drops, why it ended
     children, host child processes, and actors that live in a host process

@@ -10,9 +10,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -20,7 +19,8 @@ from majula.actorsystem import frames as wire
 from majula.actorsystem.address import checked_name, split
 from majula.actorsystem.connection import Connection, peer_user
 from majula.actorsystem.frames import FRAMES, HEADER, HELLO, MESSAGE, PLAIN, RETURNED, FrameError, FrameReader
-from majula.actorsystem.outbox import CHUNK_BYTES, DATA_HIGH_BYTES
+from majula.actorsystem.local import LocalPost, Mailbox
+from majula.actorsystem.outbox import CHUNK_BYTES
 from majula.actorsystem.rundir import socket_path
 from majula.messages.base import Address, Message, decode, encode
 
@@ -31,28 +31,12 @@ _ROUTES_LIMIT: Final = 4096
 """Targets whose connection is remembered by address; beyond, the cache starts anew. (Each question from outside comes from an
 address of its own, so addresses are not few.)"""
 _CONNECTIONS_LIMIT: Final = 4096
-_LOCAL_LIMIT: Final = 100_000
-"""Messages that wait between actors of one process; beyond, they are refused like at an outbox's mark."""
 _REFUSED_LIMIT: Final = 1024
 _ACCEPTS_A_TURN: Final = 64
 _REDIAL_S: Final = 0.02
 _ACCEPT_AGAIN_S: Final = 0.2
 _ERRORS_LOGGED: Final = 20
 """Log lines about bad connections in a process's life; what follows is only counted."""
-
-
-class Mailbox(Protocol):
-    """Where an endpoint puts what came for one actor. None of these may raise."""
-
-    def receive(self, message: Message, sender: Address) -> None: ...
-
-    def receive_frames(self, frames: bytes, sender: Address) -> None: ...
-
-    def returned(self, message: Message, target: Address) -> None:
-        """A message of this actor was not delivered."""
-
-    def writable(self, target: Address) -> None:
-        """The outbox that refused this actor takes more again."""
 
 
 class TrackedFrame(bytes):
@@ -78,7 +62,7 @@ class Endpoint:
         self.on_plain: Callable[[memoryview, str], None] | None = None
         self.stopped = False
         """Set when the actor of this process has crashed: nothing more is read."""
-        self.frames_lost = 0
+        self.batches_lost = 0
         self.rejected = 0
         self._listener = listener
         self._scratch = memoryview(bytearray(wire.SCRATCH_BYTES))
@@ -88,10 +72,7 @@ class Endpoint:
         self._dirty: list[Connection] = []
         self._flush_scheduled = False
         self._reading = False
-        self._local: deque[tuple[int, Message | bytes, Address]] = deque()
-        self._local_scheduled = False
-        self._local_bytes = 0  # of batches; messages are counted, not measured
-        self._local_refused: set[tuple[int, Address]] = set()
+        self.local = LocalPost(loop, name, self.mailboxes, lambda: self.stopped)
         self._redials: dict[Connection, asyncio.TimerHandle] = {}
         self._idle_waiters: list[asyncio.Future[None]] = []
         self._accept_again: asyncio.TimerHandle | None = None
@@ -110,7 +91,7 @@ class Endpoint:
             return False
         connection, local = route
         if connection is None:
-            if self._send_local(local, message, self._own_address(source)):
+            if self.local.send(local, source, message):
                 return True
         else:
             payload = encode(message)
@@ -133,13 +114,7 @@ class Endpoint:
             return False
         connection, local = route
         if connection is None:
-            whole = payload if isinstance(payload, bytes) else b"".join(payload)
-            if self._local_bytes < DATA_HIGH_BYTES and self._send_local(local, whole, self._own_address(source)):
-                self._local_bytes += len(whole)
-                return True
-            if local in self.mailboxes and len(self._local_refused) < _REFUSED_LIMIT:
-                self._local_refused.add((source, target))
-            return False
+            return self.local.send(local, source, payload if isinstance(payload, bytes) else b"".join(payload))
         if isinstance(payload, bytes):
             frame = HEADER.pack(len(payload) + _AFTER_LENGTH, FRAMES, local, source) + payload
         else:
@@ -179,9 +154,6 @@ class Endpoint:
     def queues(self) -> dict[str, int]:
         """Bytes that wait, by peer, where there are any."""
         return {c.peer: c.outbox.pending_bytes for c in self._connections if c.outbox.pending_bytes}
-
-    def _own_address(self, local: int) -> Address:
-        return f"{self.name}#{local}" if local else self.name
 
     def _find_route(self, target: Address) -> tuple[Connection | None, int] | None:
         name, local = split(target)
@@ -237,44 +209,6 @@ class Endpoint:
         mailbox = self.mailboxes.get(source)
         if mailbox is not None:
             mailbox.returned(message, target)
-
-    # --- between actors of this process
-
-    def _send_local(self, local: int, item: Message | bytes, sender: Address) -> bool:
-        if local not in self.mailboxes or len(self._local) >= _LOCAL_LIMIT:
-            return False
-        self._local.append((local, item, sender))
-        if not self._local_scheduled:
-            self._local_scheduled = True
-            self.loop.call_soon(self._deliver_local)
-        return True
-
-    def _deliver_local(self) -> None:
-        self._local_scheduled = False
-        # Only what was there at the beginning: two actors that answer each other must not hold the loop.
-        for _ in range(len(self._local)):
-            if self.stopped:
-                return
-            local, item, sender = self._local.popleft()
-            mailbox = self.mailboxes.get(local)
-            if isinstance(item, bytes):
-                self._local_bytes -= len(item)
-                if mailbox is None:
-                    self.frames_lost += 1
-                else:
-                    mailbox.receive_frames(item, sender)
-            elif mailbox is not None:
-                mailbox.receive(item, sender)
-            else:
-                name, source = split(sender)
-                assert name == self.name
-                self._give_back(source, item, self._own_address(local))
-        if self._local_refused and self._local_bytes <= DATA_HIGH_BYTES // 2:
-            refused, self._local_refused = self._local_refused, set()
-            self._tell_writable(refused)
-        if self._local and not self._local_scheduled:
-            self._local_scheduled = True
-            self.loop.call_soon(self._deliver_local)
 
     # --- writing
 
@@ -388,7 +322,7 @@ class Endpoint:
                     if mailbox is not None:
                         mailbox.receive_frames(bytes(payload), f"{peer}#{source}" if source else peer)
                     else:
-                        self.frames_lost += 1
+                        self.batches_lost += 1
                 elif kind == HELLO and not peer:
                     peer = connection.peer = checked_name(payload)
                     reader.limit_bytes = wire.FRAME_BYTES_LIMIT
@@ -401,7 +335,7 @@ class Endpoint:
                     raise FrameError(f"a frame of kind {kind} where none may be")
                 if self.stopped:
                     break
-        except (FrameError, msgspec.MsgspecError) as error:
+        except (FrameError, msgspec.MsgspecError, RecursionError) as error:
             self._complain("connection of %s closed: %s", connection.peer or "an unnamed peer", error)
             self._lost(connection)
         finally:
@@ -447,7 +381,7 @@ class Endpoint:
                 address = f"{peer}#{target_id}" if target_id else peer
                 self.loop.call_soon(self._give_back, source, decode(payload), address)
             elif kind == FRAMES:
-                self.frames_lost += 1
+                self.batches_lost += 1
             elif kind == PLAIN and isinstance(frame, TrackedFrame):
                 self.loop.call_soon(frame.settle, False)
         self._tell_writable(connection.refused)

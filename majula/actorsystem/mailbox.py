@@ -132,7 +132,7 @@ class ActorMailbox:
     def _hold(self, item: Message | bytes, sender: Address) -> None:
         is_batch = isinstance(item, bytes)
         if len(self._held) >= _HELD_LIMIT or (is_batch and self._held_batches >= _HELD_BATCHES_LIMIT):
-            self.endpoint.frames_lost += is_batch
+            self.endpoint.batches_lost += is_batch
             if not self._held_too_many:
                 _log.warning(
                     "%s: too much came before it has started; %s of %s dropped", self.address, type(item).__name__, sender
@@ -208,7 +208,7 @@ class ActorMailbox:
             "messages_received": self._received,
             "messages_undelivered": self._undelivered,
             "messages_held": len(self._held),
-            "frames_lost": self.endpoint.frames_lost,
+            "batches_lost": self.endpoint.batches_lost + self.endpoint.local.batches_lost,
             "tasks": len(self._tasks),
         }
         if self.state == State.RUNNING:

@@ -249,8 +249,8 @@ def _forget_parent(keep: set[int]) -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    for number in _plain_descriptors:
-        os.close(number)
+    for descriptor in _plain_descriptors:
+        os.close(descriptor)
     _plain_descriptors.clear()
     drop_descriptors(keep)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
