@@ -36,12 +36,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         below_goal = self.shortfall(measured, self.goal)
         return "goal reached" if below_goal <= 0 else f"reached, goal missed by {below_goal:.0%}"
 
-    def row(self, measured: float | None) -> list[str]:
-        """Title, measured, must, goal, verdict: one line of a table headed by `HEAD`."""
+    def row(self, measured: float | None, *, is_quiet: bool = True) -> list[str]:
+        """Title, measured, must, goal, verdict: one line of a table headed by `HEAD`; ~ where others disturbed the run."""
         sign = "at most" if self.is_ceiling else "at least"
         return [
             self.title,
-            "-" if measured is None else f"{measured:.2f}{self.unit}",
+            "-" if measured is None else f"{'' if is_quiet else '~'}{measured:.2f}{self.unit}",
             f"{sign} {self.must:g}{self.unit}",
             "-" if self.goal is None else f"{self.goal:g}{self.unit}",
             self.verdict(measured),

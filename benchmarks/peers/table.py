@@ -160,7 +160,14 @@ def _servers(run: PeersRun) -> str:
 
 def _targets(run: PeersRun) -> str:
     rows = [
-        target.row(ratio(run, target.variant, target.base, target.case, target.figure))
+        target.row(
+            ratio(run, target.variant, target.base, target.case, target.figure),
+            is_quiet=all(
+                found.is_quiet
+                for name in (target.variant, target.base)
+                if (found := figure(run, name, target.case, target.figure)) is not None
+            ),
+        )
         for target in targets.PEERS
         if _records(run, target.variant, target.case)
     ]
