@@ -8,7 +8,7 @@ from copy import copy
 from math import inf
 from typing import Any
 
-from majula.api.sdk.calls import SWEEP_S, CallFrames, OpenCalls, check_timeout, error_of_fault
+from majula.api.sdk.calls import SWEEP_S, CallFields, CallFrames, OpenCalls, check_timeout, error_of_fault
 from majula.api.sdk.outbox import Outbox
 from majula.errors import DeadlineExceeded, LimitReached, MajulaError, Overloaded
 from majula.wire.frames import encode_frame
@@ -23,7 +23,7 @@ class _Kept:
 
     __slots__ = ("deadline", "send")
 
-    def __init__(self, deadline: float, send: Callable[[float], int]) -> None:
+    def __init__(self, deadline: float, send: Callable[[float], None]) -> None:
         self.deadline, self.send = deadline, send
 
 
@@ -83,40 +83,37 @@ class Caller:
         encoding, body = encode_value(arguments)
         self._outbox.check_size(body)
         deadline = now + check_timeout(timeout_s)
-        if self.sweep_at == inf:
-            self.sweep_at = now + SWEEP_S
-            self._arm()
-
-        def send(left_s: float) -> int:
-            number = self._open.open(future, deadline)
-            try:
-                frame = self._frames.frame(
-                    number,
-                    body,
-                    function=function,
-                    encoding=encoding,
-                    timeout_ms=max(1, round(left_s * 1e3)),
-                    provider=provider,
-                    node=node,
-                    idempotent=idempotent,
-                    headers=headers,
-                )
-                if not self._outbox.put(frame, at_once=len(self._open) == 1):
-                    raise Overloaded("the buffer of this client is full", retry_after_s=0.01)
-            except MajulaError:
-                self._open.close(number)
-                raise
-            return number
-
         if self.is_open:
-            return send(timeout_s)
+            if self.sweep_at == inf:
+                self.sweep_at = now + SWEEP_S
+                self._arm()
+            timeout_ms = max(1, round(timeout_s * 1e3))
+            return self._write(future, deadline, body, (function, encoding, timeout_ms, provider, node, idempotent), headers)
         if len(self._kept) >= self._open.limit:
             raise LimitReached(f"{len(self._kept)} calls wait for a connection", limit="pending_calls")
+
+        def send(at: float) -> None:
+            left_ms = max(1, round((deadline - at) * 1e3))
+            self._write(future, deadline, body, (function, encoding, left_ms, provider, node, idempotent), headers)
+
         self._kept[future] = _Kept(deadline, send)
         if deadline < self.sweep_at:
             self.sweep_at = deadline
             self._arm()
         return 0
+
+    def _write(self, future: _Waiter, deadline: float, body: bytes, fields: CallFields, headers: dict[str, str] | None) -> int:
+        number = self._open.open(future, deadline)
+        try:
+            frame = self._frames.frame(number, body, fields, headers)
+            # One that is open alone is waited for: it does not wait for others to join it.
+            if self._outbox.put(frame, at_once=len(self._open) == 1):
+                return number
+        except MajulaError:
+            self._open.close(number)
+            raise
+        self._open.close(number)
+        raise Overloaded("the buffer of this client is full", retry_after_s=0.01)
 
     def give_up(self, future: _Waiter, number: int) -> None:
         """Whoever waited has gone: the provider is told."""
@@ -148,9 +145,12 @@ class Caller:
             if future.done():
                 continue
             try:
-                call.send(call.deadline - now)
+                call.send(now)
             except MajulaError as error:
                 future.set_exception(error)
+        if self._open:
+            self.sweep_at = now + SWEEP_S
+            self._arm()
 
     def end_session(self, error: MajulaError, *, for_good: bool) -> None:
         """What was sent will not be answered; what was kept waits on, unless the client is closed."""

@@ -32,6 +32,9 @@ that does not answer at all, so one look at all of them now and then is enough a
 BACKSTOP_S = 0.5
 """How long after the deadline the client stops waiting for the gateway's own word of it."""
 
+CallFields = tuple[str, Encoding, int, str, str, bool]
+"""Function, encoding, timeout_ms, provider, node, idempotent: what many calls have in common."""
+
 W = TypeVar("W")
 _ENCODINGS = (b"\x00", b"\x01", b"\x02")
 
@@ -90,31 +93,16 @@ class CallFrames:
     """Builds CALL frames. All of a header but its number is the same for each call of a function, and is kept encoded."""
 
     def __init__(self) -> None:
-        self._tails: dict[tuple[str, Encoding, int, str, str, bool], bytes] = {}
+        self._tails: dict[CallFields, bytes] = {}
 
-    def frame(
-        self,
-        number: int,
-        body: bytes,
-        *,
-        function: str,
-        encoding: Encoding,
-        timeout_ms: int,
-        provider: str,
-        node: str,
-        idempotent: bool,
-        headers: dict[str, str] | None = None,
-    ) -> bytes:
+    def frame(self, number: int, body: bytes, fields: CallFields, headers: dict[str, str] | None = None) -> bytes:
         """One CALL frame; `number` fits 32 bits."""
-        if headers:
-            if not all(isinstance(name, str) and isinstance(value, str) for name, value in headers.items()):
-                raise InvalidRequest("headers are pairs of strings")
-            header = CallHeader(number, function, encoding, timeout_ms, provider, node, idempotent, headers=headers)
-            return encode_frame(header, body)
-        key = (function, encoding, timeout_ms, provider, node, idempotent)
-        tail = self._tails.get(key)
+        tail = self._tails.get(fields) if not headers else self._make_tail(fields, headers)
         if tail is None:
-            tail = self._make_tail(key)
+            tail = self._make_tail(fields)
+            if len(self._tails) >= _MAX_HEADS:
+                self._tails.clear()
+            self._tails[fields] = tail
         # A header is the array [8, number, ...]: 0x9a for its ten entries, the tag, 0xce and four bytes, big-endian in msgpack.
         head_bytes = 7 + len(tail)
         return b"%b\x9a\x08\xce%b%b%b" % (
@@ -124,16 +112,15 @@ class CallFrames:
             body,
         )
 
-    def _make_tail(self, key: tuple[str, Encoding, int, str, str, bool]) -> bytes:
-        function, encoding, timeout_ms, provider, node, idempotent = key
-        for what, value in (("function", function), ("provider", provider), ("node", node)):
-            check_name(what, value, empty=what != "function")
+    def _make_tail(self, fields: CallFields, headers: dict[str, str] | None = None) -> bytes:
+        function, _, _, provider, node, _ = fields
+        check_name("function", function)
+        check_name("provider", provider, empty=True)
+        check_name("node", node, empty=True)
+        if headers and not all(isinstance(name, str) and isinstance(value, str) for name, value in headers.items()):
+            raise InvalidRequest("headers are pairs of strings")
         # All that follows the number, cut out of a frame whose number takes one byte.
-        tail = encode_frame(CallHeader(1, function, encoding, timeout_ms, provider, node, idempotent))[_PREFIX.size + 3 :]
-        if len(self._tails) >= _MAX_HEADS:
-            self._tails.clear()
-        self._tails[key] = tail
-        return tail
+        return encode_frame(CallHeader(1, *fields, headers=headers))[_PREFIX.size + 3 :]
 
 
 def result_frame(number: int, encoding: Encoding, body: bytes) -> bytes:

@@ -19,9 +19,7 @@ def opened(frame: bytes) -> tuple[Header, bytes]:
 
 
 def call_frame(number: int = 1, body: bytes = b"", *, function: str = "f", provider: str = "") -> bytes:
-    return CallFrames().frame(
-        number, body, function=function, encoding=1, timeout_ms=10_000, provider=provider, node="", idempotent=False
-    )
+    return CallFrames().frame(number, body, (function, 1, 10_000, provider, "", False))
 
 
 _headers = st.builds(
@@ -40,31 +38,13 @@ _headers = st.builds(
 def test_a_frame_of_kept_parts_says_the_same_as_an_encoded_one(header: Call, body: bytes) -> None:
     frames = CallFrames()
     for number in (header.call, 1, 0xFFFFFFFF):  # the second and third time from what was kept
-        frame = frames.frame(
-            number,
-            body,
-            function=header.function,
-            encoding=header.encoding,
-            timeout_ms=header.timeout_ms,
-            provider=header.provider,
-            node=header.node,
-            idempotent=header.idempotent,
-        )
+        fields = (header.function, header.encoding, header.timeout_ms, header.provider, header.node, header.idempotent)
+        frame = frames.frame(number, body, fields)
         assert opened(frame) == (msgspec.structs.replace(header, call=number), body)
 
 
 def test_headers_of_a_call_travel() -> None:
-    frame = CallFrames().frame(
-        3,
-        b"",
-        function="f",
-        encoding=1,
-        timeout_ms=5,
-        provider="",
-        node="",
-        idempotent=False,
-        headers={"k": "v"},
-    )
+    frame = CallFrames().frame(3, b"", ("f", 1, 5, "", "", False), {"k": "v"})
     assert opened(frame)[0] == Call(3, "f", 1, 5, headers={"k": "v"})
 
 

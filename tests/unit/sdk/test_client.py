@@ -699,6 +699,20 @@ async def test_a_call_without_a_connection_waits_for_one(gateway: FakeGateway, c
     assert await call == 1
 
 
+async def test_a_call_that_waits_for_a_connection_keeps_the_arguments_it_was_made_with(
+    gateway: FakeGateway, clients: Clients
+) -> None:
+    client = await clients.connect()
+    await client.register("echo", lambda value: value)
+    await gateway.stop()
+    await gateway.until(lambda: "disconnected" in clients.names())
+    arguments = [1]
+    call = client.start_call("echo", arguments)
+    arguments.append(2)
+    await gateway.start()
+    assert await call == [1]
+
+
 async def test_a_call_that_never_gets_a_connection_ends_at_its_deadline(gateway: FakeGateway, clients: Clients) -> None:
     client = await clients.connect()
     await gateway.stop()
