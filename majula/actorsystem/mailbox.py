@@ -68,6 +68,7 @@ class ActorMailbox:
         self.address: Address = f"{endpoint.name}#{local_id}" if local_id else endpoint.name
         self.parent: Address = ""
         self.state = State.NEW
+        self._open = False  # from RUNNING to ENDED; never for an actor that was stopped before it had started
         self.role_entries: dict[Role, RoleEntry] = {}
         self.role_addresses: dict[Role, Address] = {}
         self.immediate: dict[type[Message], Callable[[Any, Address], None]] = {
@@ -98,7 +99,7 @@ class ActorMailbox:
             answer = self.immediate.get(type(message))
             if answer is not None:
                 answer(message, sender)
-            elif State.RUNNING <= self.state <= State.STOPPING:
+            elif self._open:
                 self.actor.on_message(message, sender)
             elif self.state != State.ENDED:
                 self._hold(message, sender)
@@ -107,7 +108,7 @@ class ActorMailbox:
 
     def receive_frames(self, frames: bytes, sender: Address) -> None:
         try:
-            if State.RUNNING <= self.state <= State.STOPPING:
+            if self._open:
                 self.actor.on_frames(frames, sender)
             elif self.state != State.ENDED:
                 self._hold(frames, sender)
@@ -167,6 +168,7 @@ class ActorMailbox:
         if self.state != State.STARTING:  # stopped meanwhile
             return
         self.state = State.RUNNING
+        self._open = True
         self.endpoint.send_message(self.parent, self.local_id, Started(incarnation=actor.incarnation, pid=os.getpid()))
         for role, entry in list(self.role_entries.items()):
             if role != actor.role:
@@ -296,6 +298,7 @@ class ActorMailbox:
         if self.state == State.ENDED:
             return
         self.state = State.ENDED
+        self._open = False
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:

@@ -182,3 +182,10 @@ async def test_child_is_watched_although_its_parent_ran_a_subprocess(rig: Rig) -
     assert (await rig.say(made.address, "subprocess")).number == 0
     rig.tell(made.address, "raise")
     assert await rig.exit_of(made.address) == "ValueError: bad topic"
+
+
+async def test_actor_that_is_stopped_while_it_starts_gets_no_message(rig: Rig) -> None:
+    made = await rig.ask(rig.root, Make("slow"), Made)
+    rig.outside.send(made.address, Stop())
+    rig.tell(made.address, "greet")
+    assert await rig.exit_of(made.address) == "stopped"
