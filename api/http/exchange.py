@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from majula.errors import InvalidRequest, from_code
+from majula.errors import InvalidRequest, Unavailable, from_code
 from majula.gateway.edge import EdgeContext
 from majula.gateway.exchange import Exchange
 from majula.wire.headers import AnyHeader, Call, Error, Publish, Request
 
 _MAX_NAME_BYTES = 128
+
+ANSWER_S = 10.0
+"""A retained value is confirmed by the topic manager, which may be away; a request must not wait for ever."""
 
 
 def checked_name(name: str, what: str) -> str:
@@ -49,9 +52,10 @@ class Asker:
         return self._exchange.session.client_id
 
     async def ask(self, header: Publish | Call | Request, body: bytes) -> tuple[AnyHeader, bytes]:
-        """The answer: ACK, REPLY or RESULT.
+        """The answer: ACK, REPLY or RESULT. A call has a deadline of its own; everything else is given `ANSWER_S`.
 
         Raises:
+            Unavailable: no answer in that time; the request may have been carried out.
             MajulaError: the gateway refused, with the code that it gave.
         """
         answer: asyncio.Future[tuple[AnyHeader, bytes]] = self._context.loop.create_future()
@@ -62,7 +66,12 @@ class Asker:
 
         self._exchange.ask(header, body, self._context.loop.time(), on_answer)
         self._context.wake()
-        answered, content = await answer
+        try:
+            async with asyncio.timeout(None if isinstance(header, Call) else ANSWER_S):
+                answered, content = await answer
+        except TimeoutError:
+            reason = f"the node did not confirm this within {ANSWER_S:g} s; it may have been carried out"
+            raise Unavailable(reason, retry_after_s=1.0) from None
         if isinstance(answered, Error):
             raise from_code(answered.code, answered.message, answered.detail)
         return answered, content

@@ -389,11 +389,9 @@ class WebSocketConnection(asyncio.Protocol):
 
 
 def _dialect(opening: Opening, context: EdgeContext) -> Dialect:
-    frame_limit_bytes = context.switch.frame_limit_bytes
     if opening.dialect == "msgpack":
-        return FrameDialect(frame_limit_bytes=frame_limit_bytes)
-    batches = opening.dialect == "json"
-    return JsonDialect(batches=batches, nesting=context.settings.limits.nesting, frame_limit_bytes=frame_limit_bytes)
+        return FrameDialect(frame_limit_bytes=context.switch.frame_limit_bytes)
+    return JsonDialect(batches=opening.dialect == "json", nesting=context.settings.limits.nesting)
 
 
 def _message_bytes(opening: Opening, context: EdgeContext) -> int:

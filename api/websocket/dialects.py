@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from majula.errors import InvalidRequest, MajulaError, ProtocolError, TooLarge
+from majula.errors import InvalidRequest, MajulaError, ProtocolError
 from majula.wire import websocket
 from majula.wire.frames import PREFIX_BYTES, FrameReader, Span, decode_header, encode_frame
 from majula.wire.headers import Error, Hello
@@ -59,10 +59,9 @@ class JsonDialect:
         batches: `majula.v1.json`.
     """
 
-    def __init__(self, *, batches: bool, nesting: int, frame_limit_bytes: int) -> None:
+    def __init__(self, *, batches: bool, nesting: int) -> None:
         self._batches = batches
         self._nesting = nesting
-        self._frame_limit_bytes = frame_limit_bytes
         self._packages = Packages(batches=batches, client_id="", nesting=nesting)
 
     def bind(self, *, client_id: str, secret: str, node_id: str) -> None:
@@ -82,7 +81,7 @@ class JsonDialect:
         taken = self._packages.receive(message.payload)
         answers = self._texts(taken.answers) if taken.answers else b""
         frames = taken.frames
-        if len(frames) == 1 and len(frames[0]) <= self._frame_limit_bytes:
+        if len(frames) == 1:
             chunk = frames[0]
             return chunk, [(0, PREFIX_BYTES + int.from_bytes(chunk[4:6], "little"), len(chunk))], answers, taken.quit
         chunk = b"".join(frames)
@@ -90,10 +89,7 @@ class JsonDialect:
         at = 0
         for frame in frames:
             end = at + len(frame)
-            if len(frame) > self._frame_limit_bytes:
-                answers += self.refusal(TooLarge("this package is too large", limit_bytes=self._frame_limit_bytes))
-            else:
-                spans.append((at, at + PREFIX_BYTES + int.from_bytes(frame[4:6], "little"), end))
+            spans.append((at, at + PREFIX_BYTES + int.from_bytes(frame[4:6], "little"), end))
             at = end
         return chunk, spans, answers, taken.quit
 

@@ -56,6 +56,7 @@ NOT_BUILT = frozenset(
 _MAX_ID_BYTES = 256
 _MAX_OPEN_REQUESTS = 4096
 _MAX_KNOWN_HEADERS = 1024
+_RUN_BYTES = 65_536  # a run is closed here: all of a batch in one run could be over the limit that each of its messages keeps
 _MAX_BATCH = 4096  # a batch is served in one turn of the loop: so many take 50 ms at worst, in which others wait
 _SPACES = frozenset({b" ", b"\t", b"\r", b"\n"})
 _INT64 = range(-(1 << 63), 1 << 64)
@@ -233,19 +234,21 @@ class Packages:
             except InvalidRequest as error:
                 taken.answers.append(_unreadable(text, error))
                 return
-        topic, head = "", None
+        topic, head, size = "", None, 0
         run: list[bytes] = []
         for raw in inner:
             one = self._read(raw, taken)
             if one is None:
                 continue
             if one.method == "PUBLISH" and not (one.ack or one.headers or one.id or one.retain or one.queue):
-                if one.topic != topic or head is None:
+                message = bytes(one.args) or b"{}"
+                if one.topic != topic or head is None or size + len(message) > _RUN_BYTES:
                     if head is not None:
                         self._flush_run(head, run, taken)
-                    run = []
+                    run, size = [], 0
                     topic, head = one.topic, self._publish_head(one.topic, retain=False)
-                run.append(bytes(one.args) or b"{}")
+                run.append(message)
+                size += len(message)
                 continue
             if head is not None:
                 self._flush_run(head, run, taken)
@@ -265,6 +268,7 @@ class Packages:
 
     def _take(self, package: Package, taken: Taken) -> None:
         take = self._methods.get(package.method)
+        number = self._number
         id = b""
         try:
             if package.id is not _EMPTY:
@@ -277,8 +281,10 @@ class Packages:
             else:
                 raise InvalidRequest(f"there is no method {package.method[:64]!r}")
         except MajulaError as error:
+            self._forget_after(number)
             taken.answers.append(error_package(error, method=package.method, id=id))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._forget_after(number)
             invalid = InvalidRequest(f"args of {package.method}: {error}")
             taken.answers.append(error_package(invalid, method=package.method, id=id))
 
@@ -290,6 +296,11 @@ class Packages:
         id = b"" if package.id is _EMPTY else bytes(package.id)
         self._open[self._number] = _Open(package.method, id, package.fun, package.invokeid)
         return self._number
+
+    def _forget_after(self, number: int) -> None:
+        """What was begun under a later number than this was refused before it became a frame: no answer will come."""
+        if self._number != number:
+            self._open.pop(self._number, None)
 
     def _publish_head(self, topic: str, *, retain: bool) -> headers.Publish:
         key = (topic, retain)
@@ -338,6 +349,7 @@ class Packages:
         if package.invokeid is not None and package.invokeid not in _INT64:
             raise InvalidRequest("invokeid is a whole number of 64 bits")
         # A call is answered by RPC_RESULT, its refusal too: that is what a program of the inner circle waits for.
+        before = self._number
         try:
             node, provider, arguments = self._split_arguments(bytes(package.args))
             if package.timeout_ms <= 0:
@@ -353,11 +365,13 @@ class Packages:
                 "",
                 package.headers,
             )
+            frame = encode_frame(head, arguments)
         except (MajulaError, msgspec.DecodeError) as error:
+            self._forget_after(before)
             fault = Fault(error.code if isinstance(error, MajulaError) else InvalidRequest.code, str(error))
             taken.answers.append(_result_package(package.fun, package.invokeid, fault, b""))
             return
-        taken.frames.append(encode_frame(head, arguments))
+        taken.frames.append(frame)
 
     def _split_arguments(self, args: bytes) -> tuple[str, str, bytes]:
         """(node, provider, arguments without them)."""

@@ -211,6 +211,12 @@ async def test_messages_of_v1_are_any_json(web: aiohttp.ClientSession) -> None:
         assert json.loads((await event(stream))[6:]) == {"method": "PUBLISH", "topic": "a.b", "args": [1, None]}
 
 
+async def test_a_retained_message_that_nobody_confirms_is_503(web: aiohttp.ClientSession, monkeypatch: Any) -> None:
+    monkeypatch.setattr("majula.api.http.exchange.ANSWER_S", 0.01)  # here is no topic manager
+    status, body = await answer(web.post("/majula/v1/topics/t/messages", json={"message": 1, "retain": True}))
+    assert (status, body["code"]) == (503, "unavailable")
+
+
 async def test_services_are_listed_with_their_metadata(web: aiohttp.ClientSession) -> None:
     status, body = await answer(web.get("/majula/v1/services?provider=init&function=add"))
     assert status == 200 and [(one["name"], one["provider"], one["node"]) for one in body["services"]] == [("add", "init", "n1")]

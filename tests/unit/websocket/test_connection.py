@@ -453,3 +453,23 @@ async def test_an_admission_that_breaks_ends_its_connection_and_not_the_gateway(
     client = await seed(served, "a")
     assert await client.close_code() == 1011
     assert served.gateway.crashes == []
+
+
+async def test_a_call_that_is_too_large_is_answered_as_a_call(served: Served) -> None:
+    client, _ = await named(served, "a")
+    client.send_json({"method": "RPC", "fun": "echo", "invokeid": 3, "args": {"pad": "x" * (1 << 20)}})
+    answer = await client.receive_json()
+    assert (answer["method"], answer["invokeid"], answer["error"]["code"]) == ("RPC_RESULT", 3, "too_large")
+
+
+async def test_a_batch_larger_than_a_message_is_published_whole(served: Served) -> None:
+    client, _ = await named(served, "a")
+    inner: list[dict[str, str]] = [{"method": "PUBLISH", "topic": "t", "args": "x" * 100_000} for _ in range(15)]
+    inner.insert(0, {"method": "SUBSCRIBE", "topic": "t"})
+    client.send(1, json.dumps({"method": "BATCH", "packages": inner}).encode(), mask=b"\0\0\0\0")
+    received = 0
+    while received < 15:
+        answer = await client.receive_json()
+        packages = answer.get("packages", [answer])
+        assert {one["method"] for one in packages} == {"SUB_RESULT"}, packages
+        received += len(packages)

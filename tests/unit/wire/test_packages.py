@@ -123,6 +123,12 @@ def test_publications_to_one_topic_in_a_batch_become_one_run() -> None:
     assert header.topic == "t" and [json.loads(one)["n"] for one in split_run(body)] == [0, 1, 2]
 
 
+def test_a_run_is_closed_before_it_is_larger_than_a_message_may_be() -> None:
+    inner = [{"method": "PUBLISH", "topic": "t", "args": "x" * 30_000} for _ in range(5)]
+    frames, _ = taken(packages(batches=True), {"method": "BATCH", "packages": inner})
+    assert [len(split_run(body)) for _, body in frames] == [2, 2, 1]
+
+
 def test_a_batch_keeps_the_order_of_its_packages() -> None:
     inner = [
         {"method": "PUBLISH", "topic": "t", "args": {}},
@@ -397,6 +403,13 @@ def test_what_cannot_be_read_is_answered_by_an_error(text: bytes) -> None:
 
 def test_an_error_carries_the_id_where_it_could_be_read() -> None:
     assert refused(packages(), b'{"method":"PUBLISH","topic":5,"id":"x"}')["id"] == "x"
+
+
+@pytest.mark.parametrize("package", [{"method": "SUBSCRIBE", "topic": "t" * 70_000}, call(fun="f" * 70_000, invokeid=1)])
+def test_what_is_refused_here_is_not_kept_as_open(package: object) -> None:
+    translation = packages()
+    for _ in range(5000):
+        assert b"limit_reached" not in msgspec.json.encode(refused(translation, package))
 
 
 def test_open_requests_are_bounded() -> None:
