@@ -146,6 +146,20 @@ async def test_messages_of_all_sizes_come_in_order(tmp_path: Path) -> None:
             assert split_run((await subscriber.read())[1]) == [bytes([number]) * size]
 
 
+async def test_frames_of_one_large_write_are_served_in_order_and_all_of_them(tmp_path: Path) -> None:
+    async with serve(tmp_path) as native:
+        subscriber, publisher = await native.client(), await native.client()
+        await subscriber.subscribe("a")
+        frames = [encode_frame(Publish("a"), encode_run([b"%d" % number])) for number in range(3_000)]
+        publisher.writer.write(b"".join(frames[:2_000]))
+        publisher.writer.write(b"".join(frames[2_000:]))
+        publisher.writer.close()  # what was sent before the end is served
+        got: list[bytes] = []
+        while len(got) < 3_000:
+            got += split_run((await subscriber.read())[1])
+        assert got == [b"%d" % number for number in range(3_000)]
+
+
 @pytest.mark.parametrize(
     "first",
     [
