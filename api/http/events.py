@@ -14,7 +14,7 @@ from majula.gateway.session import Session
 from majula.wire import headers
 from majula.wire.frames import PREFIX_BYTES, decode_header, split_run
 from majula.wire.headers import RETAINED, AnyHeader, Subscribe
-from majula.wire.packages import is_object, to_json_text
+from majula.wire.package import is_object, to_json_text
 
 PING_S = 15.0
 """A comment line each 15 s keeps proxies from closing a quiet stream, and finds a client that is gone."""

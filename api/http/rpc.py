@@ -15,7 +15,7 @@ from majula.gateway.edge import EdgeContext
 from majula.rpc.operations import CallRequest, Service, ServicesAnswer, ServicesRequest
 from majula.wire import jsontext
 from majula.wire.headers import JSON, MSGPACK, Call, Fault, Request, Result
-from majula.wire.packages import to_json_text
+from majula.wire.package import to_json_text
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode

@@ -10,7 +10,8 @@ from majula.errors import InvalidRequest, MajulaError, ProtocolError
 from majula.wire import websocket
 from majula.wire.frames import PREFIX_BYTES, FrameReader, Span, decode_header, encode_frame
 from majula.wire.headers import Error, Hello
-from majula.wire.packages import Packages, client_named, error_package
+from majula.wire.package import client_named, error_package
+from majula.wire.packages import Packages
 from majula.wire.websocket import Binary, Opcode, Text, encode_text
 
 Message = Text | Binary

@@ -14,7 +14,7 @@ are any JSON, and what is ready at one moment comes as one BATCH.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -23,98 +23,31 @@ from majula.errors import Conflict, InvalidRequest, LimitReached, MajulaError, N
 from majula.wire import headers, jsontext
 from majula.wire.frames import encode_frame, encode_run, split_run
 from majula.wire.headers import JSON, RETAIN, RETAINED, AnyHeader, Encoding, Fault
-from majula.wire.values import to_json
-
-NOT_BUILT = frozenset(
-    {
-        "SEND",
-        "BROADCAST",
-        "REGISTER_FRP",
-        "REGISTER_FRP_WITH_ADDR",
-        "START_FRP_LISTENER_WITH_REGISTRATION",
-        "START_FRP_LISTENER_WITHOUT_REGISTRATION",
-        "START_FRP_LISTENER_WITH_LOCAL_ADDR",
-        "REGISTER_NGINX_FRP_AND_RUN",
-        "UNREGISTER_NGINX_FRP",
-        "UPLOAD_FILE",
-        "DOWNLOAD_FILE",
-        "JOIN_RAFT_LEARNER",
-        "JOIN_RAFT_LEARNER_WITH_FAST_SYNC",
-        "LEAVE_RAFT_LEARNER",
-        "PUT_IN_GROUP",
-        "DELETE_FROM_GROUP",
-        "GET_FROM_GROUP",
-        "JOIN_ELECTION",
-        "GIVEUP_ELECTION",
-        "LEAVE_ELECTION",
-        "GET_ELECTION_STATUS",
-        "CONNECT_TO_NODE",
-    }
+from majula.wire.package import (
+    ABSENT,
+    NOT_BUILT,
+    Failure,
+    Package,
+    check_id,
+    decode_failure,
+    decode_named,
+    decode_object,
+    decode_package,
+    decode_registration,
+    decode_text,
+    error_package,
+    is_object,
+    result_package,
+    to_json_text,
+    unreadable,
 )
-"""Methods that belong to the API and are answered by ERROR `not_built` in this version."""
 
-_MAX_ID_BYTES = 256
+_encode = msgspec.json.Encoder().encode
 _MAX_OPEN_REQUESTS = 4096
 _MAX_KNOWN_HEADERS = 1024
 _RUN_BYTES = 65_536  # a run is closed here: all of a batch in one run could be over the limit that each of its messages keeps
 _MAX_BATCH = 4096  # a batch is served in one turn of the loop: so many take 50 ms at worst, in which others wait
-_SPACES = frozenset({b" ", b"\t", b"\r", b"\n"})
 _INT64 = range(-(1 << 63), 1 << 64)
-_EMPTY = msgspec.Raw(b"")
-
-
-class Package(msgspec.Struct):
-    """One package as it came. `args`, `result`, `id`, `error` stay text."""
-
-    method: str
-    topic: str = ""
-    fun: str = ""
-    args: msgspec.Raw = _EMPTY
-    invokeid: int | None = None
-    result: msgspec.Raw = _EMPTY
-    id: msgspec.Raw = _EMPTY
-    queue: str = ""
-    pattern: bool = False
-    retained: bool = False
-    sync: bool = False
-    retain: bool = False
-    ack: bool = False
-    headers: dict[str, str] | None = None
-    timeout_ms: int = 10_000
-    idempotent: bool = False
-    ok: bool = True
-    error: msgspec.Raw = _EMPTY
-    packages: list[msgspec.Raw] | None = None
-
-
-class _Method(msgspec.Struct):
-    """As much of a package as can be read when the rest has wrong types."""
-
-    method: str = ""
-    id: msgspec.Raw = _EMPTY
-
-
-class _Registration(msgspec.Struct):
-    """args of REGISTER_RPC."""
-
-    parameters: list[headers.Parameter] | None = None
-    results: list[headers.Parameter] | None = None
-    note: str = ""
-
-
-class _RemoteFailure(msgspec.Struct):
-    """`error` of a RETURN_RESULT with `ok: false`."""
-
-    code: str = "remote_error"
-    message: str = ""
-    type: str = "Exception"
-
-
-class _Named(msgspec.Struct):
-    """args of REGISTER_CLIENT."""
-
-    client_id: str = ""
-    secret: str = ""
 
 
 class _Open(msgspec.Struct):
@@ -132,32 +65,6 @@ class Taken(msgspec.Struct):
     frames: list[bytes]
     answers: list[bytes]
     quit: bool = False
-
-
-_encode = msgspec.json.Encoder().encode
-_decode_package = msgspec.json.Decoder(Package).decode
-_decode_method = msgspec.json.Decoder(_Method).decode
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_text = msgspec.json.Decoder(str).decode
-_decode_registration = msgspec.json.Decoder(_Registration).decode
-_decode_failure = msgspec.json.Decoder(_RemoteFailure).decode
-_decode_named = msgspec.json.Decoder(_Named).decode
-
-
-def error_package(error: MajulaError, *, method: str = "", id: bytes = b"") -> bytes:
-    """ERROR; `id` is JSON text."""
-    fields: dict[str, Any] = {"method": "ERROR"}
-    if id:
-        fields["id"] = msgspec.Raw(id)
-    if method:
-        fields["refused"] = method[:128]
-    return _encode(fields | error.to_dict())
-
-
-def is_object(text: bytes | msgspec.Raw) -> bool:
-    """A JSON text that is an object, by its first character."""
-    raw = bytes(text)
-    return raw[:1] == b"{" or (raw[:1] in _SPACES and raw.lstrip(b" \t\r\n")[:1] == b"{")
 
 
 class Packages:
@@ -211,13 +118,13 @@ class Packages:
     def _read(self, text: bytes | msgspec.Raw, taken: Taken) -> Package | None:
         raw = bytes(text)
         try:
-            package = _decode_package(raw)
+            package = decode_package(raw)
             # Only the texts of single packages are looked at as a whole; a batch repeats its keys in each package.
             if package.method != "BATCH":
                 jsontext.check(raw, nesting=self._nesting)
             return package
         except (InvalidRequest, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            taken.answers.append(_unreadable(raw, error))
+            taken.answers.append(unreadable(raw, error))
             return None
 
     def _receive_batch(self, text: bytes, package: Package, taken: Taken) -> None:
@@ -232,7 +139,7 @@ class Packages:
             try:
                 jsontext.check(text, nesting=self._nesting)
             except InvalidRequest as error:
-                taken.answers.append(_unreadable(text, error))
+                taken.answers.append(unreadable(text, error))
                 return
         topic, head, size = "", None, 0
         run: list[bytes] = []
@@ -271,9 +178,9 @@ class Packages:
         number = self._number
         id = b""
         try:
-            if package.id is not _EMPTY:
+            if package.id is not ABSENT:
                 id = bytes(package.id)
-                _check_id(id)
+                check_id(id)
             if take is not None:
                 take(package, taken)
             elif package.method in NOT_BUILT:
@@ -293,7 +200,7 @@ class Packages:
         if len(self._open) >= _MAX_OPEN_REQUESTS:
             raise LimitReached(f"at most {_MAX_OPEN_REQUESTS} requests may be open at once", limit="pending_calls")
         self._number += 1
-        id = b"" if package.id is _EMPTY else bytes(package.id)
+        id = b"" if package.id is ABSENT else bytes(package.id)
         self._open[self._number] = _Open(package.method, id, package.fun, package.invokeid)
         return self._number
 
@@ -330,7 +237,7 @@ class Packages:
         taken.frames.append(encode_frame(headers.Unsubscribe(self._ask(package), package.topic, package.pattern, package.queue)))
 
     def _register(self, package: Package, taken: Taken) -> None:
-        args = _decode_registration(bytes(package.args) or b"{}")
+        args = decode_registration(bytes(package.args) or b"{}")
         head = headers.Register(
             self._ask(package),
             package.fun,
@@ -369,7 +276,7 @@ class Packages:
         except (MajulaError, msgspec.DecodeError) as error:
             self._forget_after(before)
             fault = Fault(error.code if isinstance(error, MajulaError) else InvalidRequest.code, str(error))
-            taken.answers.append(_result_package(package.fun, package.invokeid, fault, b""))
+            taken.answers.append(result_package(package.fun, package.invokeid, fault, b""))
             return
         taken.frames.append(frame)
 
@@ -377,14 +284,14 @@ class Packages:
         """(node, provider, arguments without them)."""
         if args and not is_object(args) and self._batches:
             return "", "", args
-        fields = _decode_object(args or b"{}")
+        fields = decode_object(args or b"{}")
         node, provider = fields.pop("_target_node", None), fields.pop("_provider", None)
         if not self._batches and (node is None or provider is None):
             missing = "_target_node" if node is None else "_provider"
             raise InvalidRequest(f"args.{missing} is missing; empty text lets the gateway choose")
         return (
-            _decode_text(node) if node is not None else "",
-            _decode_text(provider) if provider is not None else "",
+            decode_text(node) if node is not None else "",
+            decode_text(provider) if provider is not None else "",
             args if node is None and provider is None and args else _encode(fields),
         )
 
@@ -394,7 +301,7 @@ class Packages:
             return
         fault = None
         if not package.ok:
-            failure = _decode_failure(bytes(package.error) or b"{}") if is_object(package.error) else _RemoteFailure()
+            failure = decode_failure(bytes(package.error) or b"{}") if is_object(package.error) else Failure()
             fault = Fault("remote_error", failure.message or "the handler failed", failure.type)
         body = b"" if fault is not None else bytes(package.result) or b"null"
         taken.frames.append(encode_frame(headers.Result(package.invokeid, JSON, fault), body))
@@ -409,7 +316,7 @@ class Packages:
                 return
 
     def _register_client(self, package: Package, taken: Taken) -> None:
-        named = _decode_named(bytes(package.args) or b"{}")
+        named = decode_named(bytes(package.args) or b"{}")
         if named.client_id != self._client_id:
             raise Conflict(f"this session is {self._client_id!r}; a connection has one id", client_id=self._client_id)
         if package.id:
@@ -489,7 +396,7 @@ class Packages:
         if asked is None:
             return []
         text = b"" if header.fault is not None else to_json_text(header.encoding, body)
-        return [_result_package(asked.function, asked.invokeid, header.fault, text)]
+        return [result_package(asked.function, asked.invokeid, header.fault, text)]
 
     def _acknowledged(self, header: headers.Ack) -> list[bytes]:
         asked = self._open.pop(header.request, None)
@@ -503,7 +410,7 @@ class Packages:
     def _refused(self, header: headers.Error) -> list[bytes]:
         asked = self._open.pop(header.request, None)
         if asked is not None and asked.method == "RPC":
-            return [_result_package(asked.function, asked.invokeid, Fault(header.code, header.message), b"")]
+            return [result_package(asked.function, asked.invokeid, Fault(header.code, header.message), b"")]
         fields: dict[str, Any] = {"method": "ERROR"}
         if asked is not None and asked.id:
             fields["id"] = msgspec.Raw(asked.id)
@@ -512,58 +419,3 @@ class Packages:
             fields["refused"] = method
         fields |= {"error": header.message, "code": header.code, "detail": header.detail}
         return [_encode(fields)]
-
-
-def to_json_text(encoding: Encoding, payload: bytes) -> bytes:
-    """The payload as JSON text. One that has no JSON form comes as its bytes in base64: nothing is lost or refused late."""
-    try:
-        return bytes(to_json(encoding, payload))
-    except InvalidRequest:
-        return bytes(to_json(headers.RAW, payload))
-
-
-def client_named(text: bytes) -> tuple[str, str] | None:
-    """(client_id, secret) where a text is a REGISTER_CLIENT package, or a BATCH that begins with one: what names a session whose
-    path gave no id."""
-    try:
-        package = _decode_package(text)
-        if package.method == "BATCH" and package.packages:
-            package = _decode_package(package.packages[0])
-        if package.method != "REGISTER_CLIENT":
-            return None
-        named = _decode_named(bytes(package.args) or b"{}")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return named.client_id, named.secret
-
-
-def join_texts(texts: Iterable[bytes]) -> bytes:
-    """A JSON list of texts."""
-    return b"[" + b",".join(texts) + b"]"
-
-
-def _check_id(id: bytes) -> None:
-    if len(id) > _MAX_ID_BYTES or id[:1] in b"[{":
-        raise InvalidRequest(f"id is a number or a text of at most {_MAX_ID_BYTES} bytes")
-
-
-def _result_package(function: str, invokeid: int | None, fault: Fault | None, result: bytes) -> bytes:
-    start = b'{"method":"RPC_RESULT","fun":' + _encode(function)
-    if invokeid is not None:
-        start += b',"invokeid":%d' % invokeid
-    if fault is None:
-        return start + (b',"ok":true}' if result in {b"", b"null"} else b',"result":%b,"ok":true}' % result)
-    error = {"code": fault.code, "type": fault.type, "message": fault.message}
-    if fault.retry_after_s:
-        error |= {"retry_after_s": fault.retry_after_s}  # type: ignore[dict-item] # one number among texts
-    return start + b',"result":%b,"ok":false,"error":%b}' % (_encode({"error": fault.message or fault.code}), _encode(error))
-
-
-def _unreadable(text: bytes, error: Exception) -> bytes:
-    invalid = error if isinstance(error, InvalidRequest) else InvalidRequest(f"this package cannot be read: {error}")
-    try:
-        known = _decode_method(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        known = _Method()
-    id = bytes(known.id)
-    return error_package(invalid, method=known.method, id=id if id and len(id) <= _MAX_ID_BYTES and id[:1] not in b"[{" else b"")

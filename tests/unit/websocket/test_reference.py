@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from majula.wire.packages import NOT_BUILT, Packages
+from majula.wire.package import NOT_BUILT
+from majula.wire.packages import Packages
 
-SOURCE = (Path(__file__).parents[3] / "majula" / "wire" / "packages.py").read_text()
+WIRE = Path(__file__).parents[3] / "majula" / "wire"
+SOURCE = "".join((WIRE / name).read_text() for name in ("package.py", "packages.py"))
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "reference" / "websocket.md").read_text()
 FROM_CLIENT, _, FROM_GATEWAY = DOCUMENT.partition("## From the gateway")
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from majula.wire import headers
 from majula.wire.frames import PREFIX_BYTES, decode_header, encode_run, split_run
 from majula.wire.headers import JSON, MSGPACK, RAW, RETAIN, RETAINED, AnyHeader, Encoding, Fault
-from majula.wire.packages import NOT_BUILT, Packages, client_named
+from majula.wire.package import NOT_BUILT, client_named
+from majula.wire.packages import Packages
 
 
 def packages(*, batches: bool = False) -> Packages:
