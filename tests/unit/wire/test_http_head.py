@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from majula.wire.http_head import Head, Piece, RequestReader
 from majula.errors import InvalidRequest, TooLarge
+from majula.wire.http_head import Head, Piece, RequestReader
 
 
 def read(*chunks: bytes, header_bytes: int = 2000, body_bytes: int = 1000) -> list[Piece]:
