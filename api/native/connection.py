@@ -135,6 +135,12 @@ class NativeConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_paused = False
         self.flush()
+        self._context.wake()  # a drain waits for empty outboxes
+
+    @property
+    def is_closing(self) -> bool:
+        """Its last frames are on their way; the end follows."""
+        return self._is_over
 
     # --- Connection
 

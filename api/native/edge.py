@@ -12,6 +12,8 @@ from majula.gateway.edge import EdgeContext
 # Limits are given in seconds, so a sweep a second keeps them well enough; a timer a connection would cost one heap entry a read.
 _SWEEP_S = 1.0
 _BACKLOG = 1_024
+# For the last frames of connections that are being closed when the gateway ends.
+_LAST_WORDS_S = 0.5
 
 
 class NativeEdge:
@@ -25,6 +27,7 @@ class NativeEdge:
         self._connections: set[NativeConnection] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._is_draining = False
+        self._all_closed: asyncio.Event | None = None
         self._accepted = 0
         self._refused = 0
         self._received_bytes = 0
@@ -62,6 +65,15 @@ class NativeEdge:
             self._sweep.cancel()
             self._sweep = None
         for connection in list(self._connections):
+            if not connection.is_closing:
+                connection.abort()
+        if self._connections:
+            # Those were told why a moment ago; let that reach them.
+            self._all_closed = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._all_closed.wait()
+        for connection in list(self._connections):
             connection.abort()
 
     def statistics(self) -> dict[str, int | float | str]:
@@ -89,6 +101,8 @@ class NativeEdge:
         if connection in self._connections:
             self._connections.discard(connection)
             self._received_bytes += connection.received_bytes
+            if self._all_closed is not None and not self._connections:
+                self._all_closed.set()
 
     def look(self, now: float) -> None:
         """The sweep: whoever is silent, stuck or dead at loop time `now` is pinged or cut off."""

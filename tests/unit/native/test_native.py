@@ -15,6 +15,7 @@ from typing import Self
 import pytest
 
 from majula.api.native import NativeEdge
+from majula.errors import Draining
 from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.wire.frames import PREFIX_BYTES, decode_header, encode_frame, encode_run, split_run
 from majula.wire.headers import (
@@ -334,6 +335,19 @@ async def test_a_drain_tells_clients_and_refuses_new_ones(tmp_path: Path) -> Non
             await native.connect()
         with pytest.raises(OSError):
             await native.connect(tcp=True)
+
+
+async def test_a_gateway_that_stops_says_so_in_the_last_frame(tmp_path: Path) -> None:
+    async with serve(tmp_path) as native:
+        peer, idle = await native.client("c"), await native.client("d")
+        session = native.gateway.switch.session_of("c")
+        assert session is not None
+        native.gateway.switch.close(session, Draining("this gateway has stopped"), native.gateway.loop.time())
+        session.connection.end(session.ended_by)
+        await native.edge.stop()
+        assert error((await peer.read())[0])[0] == "draining"
+        await peer.closed()
+        await idle.closed()
 
 
 @pytest.mark.slow
