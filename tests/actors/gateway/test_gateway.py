@@ -14,6 +14,7 @@ import pytest
 
 from majula.gateway.settings import GatewayLimits
 from majula.messages.base import Role
+from majula.messages.supervision import Drain
 from majula.wire.frames import encode_frame, encode_run, split_run
 from majula.wire.headers import (
     MSGPACK,
@@ -26,6 +27,7 @@ from majula.wire.headers import (
     Ping,
     Pong,
     Publish,
+    Reconnect,
     Register,
     Result,
     Slow,
@@ -167,6 +169,21 @@ async def test_a_retained_value_is_there_at_the_other_gateway_and_survives_the_t
     assert {type(first[0]), type(second[0])} == {Ack, Publish}
     kept = first if isinstance(first[0], Publish) else second
     assert kept == (Publish("a", 0, RETAINED), encode_run([b"kept"]))
+
+
+async def test_a_drain_lets_open_calls_end_and_takes_nothing_new(rig: GatewayRig) -> None:
+    serves, caller = await provider(rig, ONE), await rig.client(ONE)
+    caller.send(Call(1, "f"))
+    call = await read_call(serves)
+    rig.outside.send(rig.roles[ONE].address, Drain(10.0))
+    for client in (serves, caller):
+        assert isinstance((await client.read())[0], Reconnect)
+    caller.send(Call(2, "f"))
+    assert await read_fault(caller) == "draining"
+    with pytest.raises(OSError):
+        await rig.connect(ONE)
+    serves.send(Result(call.call), b"x")
+    assert await caller.read() == (Result(1), b"x")
 
 
 # --- faults of the gateway
