@@ -1,0 +1,1 @@
+"""The documents are run: every command and program in them, against real nodes."""
