@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.node_rig import NodeRig
+from tests.documents.blocks import agrees, blocks_of
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "http.md").read_text()
 PATIENCE_S = 20.0
@@ -21,18 +21,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("curl") is None,
 def commands() -> list[tuple[str, list[str]]]:
     """(command, lines that it prints) in the order of the guide."""
     found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"^```console\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE):
-        for line in block.splitlines():
+    for block in blocks_of(GUIDE):
+        for line in block.text.splitlines() if block.language == "console" else ():
             if line.startswith("$ "):
                 found.append((line[2:], []))
             else:
                 found[-1][1].append(line)
     return found
-
-
-def agrees(line: str, expected: str) -> bool:
-    """`"..."` in the guide stands for text that differs each time."""
-    return re.fullmatch(re.escape(expected).replace(r'"\.\.\."', r'"[^"]*"'), line) is not None
 
 
 async def run(*command: str) -> asyncio.subprocess.Process:
@@ -69,8 +64,8 @@ async def test_the_guide_is_true(tmp_path: Path) -> None:
 
 
 async def test_the_program_of_the_guide_prints_what_the_guide_says(tmp_path: Path) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
-    (expected,) = re.findall(r"^```text\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+    (program,) = [block.text for block in blocks_of(GUIDE) if block.language == "python"]
+    (expected,) = [block.text for block in blocks_of(GUIDE) if block.language == "text"]
     async with NodeRig(tmp_path / "node", module="majula.runner", node_id="node1") as node:
         process = await run(sys.executable, "-c", program.replace("18080", str(node.ports[0])))
         async with asyncio.timeout(PATIENCE_S):

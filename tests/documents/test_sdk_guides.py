@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.node_rig import PATIENCE_S, REPOSITORY, NodeRig
+from tests.documents.blocks import blocks_of
 
 GUIDES = ("sdk.md", "topics.md", "rpc.md")
 
@@ -19,8 +20,10 @@ pytestmark = pytest.mark.slow
 
 def programs(guide: str) -> list[tuple[str, str]]:
     """(program, what it prints) in the order of the guide."""
-    text = (REPOSITORY / "docs" / "guides" / guide).read_text()
-    return re.findall(r"^```python\n(.*?)^```\n```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    blocks = blocks_of((REPOSITORY / "docs" / "guides" / guide).read_text())
+    return [
+        (program.text, said.text) for program, said in pairwise(blocks) if (program.language, said.language) == ("python", "text")
+    ]
 
 
 @pytest.mark.parametrize("guide", GUIDES)
