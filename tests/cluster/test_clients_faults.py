@@ -1,0 +1,66 @@
+"""Each process of a node is killed or stopped under load: what live clients, the log and the status show of it.
+
+One run a process and signal; the tests below look at what it showed. Times are recorded in tests/results; the limits asserted here only
+guard against a client that never comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from tests.cluster.node_clients import GUARD_S, TREE, Outcome, harm_under_load
+from tests.cluster.node_rig import record_recovery
+
+pytestmark = pytest.mark.slow
+
+CONTROL = ("router", "topic_manager", "rpc_broker", "supervisor:control")
+GATEWAYS = ("near gateway", "far gateway", "supervisor:data")
+ROLES = (*CONTROL, *GATEWAYS, *TREE, "logger")
+CASES = [(role, number) for number in (signal.SIGKILL, signal.SIGSTOP) for role in ROLES]
+CLEAR = {"answer", "connection_lost", "provider_lost", "no_provider", "overloaded", "draining"}
+"""How a call may end here. A deadline is not among them: it would mean that nobody told the caller."""
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[1].name} {case[0]}")
+def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    role, number = request.param
+    found = asyncio.run(harm_under_load(tmp_path_factory.mktemp("n") / "node", role, number))
+    record_recovery(role, f"{number.name} under load", found.silence_s, request.node.nodeid)
+    return found
+
+
+def test_messages_and_calls_between_live_clients_are_back(outcome: Outcome) -> None:
+    assert outcome.silence_s < GUARD_S
+    assert outcome.pids[0] != outcome.pids[1]
+
+
+def test_every_call_ended_in_its_answer_or_one_clear_error(outcome: Outcome) -> None:
+    assert outcome.wrong == []
+    assert sum(outcome.outcomes.values()) == outcome.started
+    assert set(outcome.outcomes) <= CLEAR
+
+
+def test_no_message_came_twice_or_out_of_order(outcome: Outcome) -> None:
+    assert outcome.received == sorted(set(outcome.received))
+
+
+def test_no_message_was_lost_where_only_control_was_hurt(outcome: Outcome) -> None:
+    if outcome.role in (*CONTROL, "logger"):
+        assert outcome.received == list(range(len(outcome.received)))
+        assert set(outcome.outcomes) == {"answer"}
+
+
+def test_its_reason_is_in_the_log(outcome: Outcome) -> None:
+    assert any(says_why(outcome, reason) for reason in outcome.log_reasons), outcome.log_reasons
+
+
+def test_its_reason_is_in_the_status(outcome: Outcome) -> None:
+    if outcome.role != "logger":  # it has no role, so no line in the status
+        assert any(says_why(outcome, reason) for reason in outcome.status_reasons), outcome.status_reasons
+
+
+def says_why(outcome: Outcome, reason: str) -> bool:
+    return "SIGKILL" in reason or (outcome.fault == "SIGSTOP" and ("ping" in reason or "answer" in reason or "hung" in reason))
