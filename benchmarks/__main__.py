@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 import benchmarks
-from benchmarks import idle, memory, scope, start
+from benchmarks import idle, memory, path, scope, start
 from benchmarks.peers import command as peers
 from benchmarks.peers.records import PeersRun
 from benchmarks.peers.table import render as render_peers
 
 _INTERRUPTED = 130
-_QUESTIONS = {"peers": peers, "start": start, "idle": idle, "memory": memory}
+_QUESTIONS = {"peers": peers, "start": start, "idle": idle, "path": path, "memory": memory}
 
 
 def main() -> int:
@@ -27,8 +27,8 @@ def main() -> int:
     try:
         match arguments.question:
             case "table":
-                for path in arguments.records:
-                    print(render(path))
+                for record in arguments.records:
+                    print(render(record))
             case "actors":
                 return _run_actors(arguments.rest)
             case "all":
@@ -43,9 +43,9 @@ def main() -> int:
     return 0
 
 
-def render(path: Path) -> str:
+def render(file: Path) -> str:
     """The tables of a record that was written earlier, whichever question it answers."""
-    text = path.read_bytes()
+    text = file.read_bytes()
     match msgspec.json.decode(text).get("benchmark"):
         case "peers":
             return render_peers(msgspec.json.decode(text, type=PeersRun))
@@ -53,10 +53,12 @@ def render(path: Path) -> str:
             return start.render(msgspec.json.decode(text, type=start.StartRun))
         case "idle":
             return idle.render(msgspec.json.decode(text, type=idle.IdleRun))
+        case "path":
+            return path.render(msgspec.json.decode(text, type=path.PathRun))
         case "memory":
             return memory.render(msgspec.json.decode(text, type=memory.MemoryRun))
         case other:
-            return f"{path}: no record of these benchmarks (benchmark: {other})"
+            return f"{file}: no record of these benchmarks (benchmark: {other})"
 
 
 def _parser() -> argparse.ArgumentParser:
