@@ -19,8 +19,6 @@ from tests.documents.terminal import Terminal
 README = (REPOSITORY / "README.md").read_text()
 DOCUMENTS = [REPOSITORY / "README.md", *sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
-_NODE_ID = "node1"
-
 
 @pytest.fixture
 def runtime() -> Iterator[str]:
@@ -29,12 +27,12 @@ def runtime() -> Iterator[str]:
         yield folder
 
 
-def tour_folder(tmp_path: Path, port: int, node_id: str) -> Path:
+def tour_folder(tmp_path: Path, port: int) -> Path:
     """What a clone holds of what the tour uses, with a port of our own."""
     folder = tmp_path / "majula"
     shutil.copytree(REPOSITORY / "cluster_configs", folder / "cluster_configs")
     config = folder / "cluster_configs" / "single.yaml"
-    config.write_text(config.read_text().replace("18080", str(port)).replace(_NODE_ID, node_id))
+    config.write_text(config.read_text().replace("18080", str(port)))
     commands = folder / ".venv" / "bin"
     commands.mkdir(parents=True)
     for name, module in (("python", ""), ("majula", "-m majula.api.cli.main ")):
@@ -48,12 +46,10 @@ def tour_folder(tmp_path: Path, port: int, node_id: str) -> Path:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the tour uses curl")
 async def test_the_tour_is_true(tmp_path: Path, runtime: str) -> None:
     (port,) = free_ports(1)
-    # The tour kills a gateway by the node's name: not one that somebody else runs here.
-    node_id = f"tour{port}"
-    folder = tour_folder(tmp_path, port, node_id)
+    folder = tour_folder(tmp_path, port)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_RUNTIME_DIR": runtime}
     environment.pop("MAJULA_ADDRESS", None)
-    replace = {"18080": str(port), _NODE_ID: node_id}
+    replace = {"18080": str(port)}
     terminals: dict[str, Terminal] = {}
     try:
         for block in blocks_of(README):
