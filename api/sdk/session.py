@@ -346,7 +346,8 @@ class SessionCore:
         if ticket is not None:
             return [Settle(ticket, error=error)]
         self._last_words = error
-        return [Refused(error, header.method)]
+        # The end of the session is told by the state that follows; what else was refused without a number nobody waits for.
+        return [] if header.method == "CLOSE" else [Refused(error, header.method)]
 
     def _in_force(self, request: int, guarantee: str, now: float) -> list[Effect]:
         wish = self._wishes.get(self._wish_requests.pop(request))

@@ -30,6 +30,7 @@ from majula.errors import (
     Overloaded,
     ProtocolError,
     ProviderLost,
+    Unavailable,
     from_code,
 )
 from majula.gateway.builtin import PROVIDER, Builtins
@@ -213,7 +214,9 @@ class Calls:
             raise Draining("this gateway is stopping; connect again and call again")
         if header.timeout_ms <= 0:
             raise DeadlineExceeded("the deadline of this call had passed when it was sent")
-        if self._is_builtin(header):
+        # Only where it is named: were the node's `add` called while a program's `add` is away for a moment, its caller would get
+        # a wrong answer that looks like a right one.
+        if header.provider == PROVIDER:
             self._run_builtin(session, header, body, now)
             return
         deadline = now + min(header.timeout_ms, _TIMEOUT_LIMIT_MS) / 1000.0
@@ -333,12 +336,6 @@ class Calls:
 
     # --- inside
 
-    def _is_builtin(self, header: Call) -> bool:
-        """Named, or unnamed and no program offers a function of this name: a program's own `add` hides the node's."""
-        if header.provider:
-            return header.provider == PROVIDER
-        return header.function in self._builtins and not self.services.providers(header.function)
-
     def _run_builtin(self, session: Session, header: Call, body: bytes, now: float) -> None:
         if header.encoding == RAW and body:
             raise InvalidRequest("the node's own functions take MessagePack or JSON, not raw bytes")
@@ -370,16 +367,25 @@ class Calls:
         plans[encode_header(msgspec.structs.replace(header, call=0))[3:]] = plan
 
     def _raise_nobody(self, header: Call, without: str) -> None:
+        """Nobody can be given the call: say why, and whether a retry makes sense."""
         providers = self.services.providers(header.function)
-        if header.provider:
-            if header.provider in providers and header.provider != without:
-                raise Overloaded(f"the queue to {header.provider!r} is full", retry_after_s=_RETRY_AFTER_S)
-            raise NoProvider(
-                f"{header.provider!r} does not offer {header.function!r}", function=header.function, provider=header.provider
-            )
-        if any(provider != without for provider in providers):
-            raise Overloaded(f"the queues to all providers of {header.function!r} are full", retry_after_s=_RETRY_AFTER_S)
-        raise NoProvider(f"nobody offers {header.function!r}", function=header.function)
+        name = header.provider
+        wanted = [providers[name]] if name in providers else [] if name else [*providers.values()]
+        left = [service for service in wanted if service.provider != without]
+        what = repr(header.function)
+        if not left:
+            if name:
+                raise NoProvider(f"{name!r} does not offer {what}", function=header.function, provider=name)
+            raise NoProvider(f"nobody offers {what}", function=header.function)
+        if not any(self._is_here(service) for service in left):
+            raise Unavailable(f"whoever offers {what} is cut off just now; try again", retry_after_s=_RETRY_AFTER_S)
+        raise Overloaded(f"the queue to whoever offers {what} is full", retry_after_s=_RETRY_AFTER_S)
+
+    def _is_here(self, service: Service) -> bool:
+        """The provider's session, or its gateway, is there; the table may be a moment behind."""
+        if service.gateway == self._role:
+            return self._session_of(service.provider) is not None
+        return service.gateway in self._peers
 
     def _is_usable(self, service: Service) -> bool:
         if service.gateway == self._role:

@@ -103,18 +103,18 @@ def test_raw_arguments_are_refused_and_none_at_all_are_taken() -> None:
     assert header.fault.code == "invalid_request"
 
 
-def test_unnamed_calls_find_the_nodes_function_where_no_program_offers_one() -> None:
-    client = Node().client("c")
-    client.send(Call(1, "whoami"))
-    assert client.only()[0] == Result(1, MSGPACK)
-
-
-def test_a_programs_function_hides_the_nodes_of_that_name() -> None:
+def test_the_nodes_own_function_is_called_only_where_its_provider_is_named() -> None:
+    """A caller of a program's `add` must not get the node's while the program is away."""
     node = Node()
     serves, caller = node.client("p"), node.client("c")
     serves.send(Register(0, "add"))
+    serves.frames()
+    serves.leave()
     caller.send(Call(1, "add"))
-    assert isinstance(serves.only()[0], Call)
+    (header,) = caller.headers()
+    assert isinstance(header, Result)
+    assert header.fault is not None
+    assert header.fault.code == "no_provider"
 
 
 def services(client: Client, **asked: str) -> list[tuple[str, str]]:

@@ -422,3 +422,15 @@ def test_every_call_ends_exactly_once(steps: list[tuple[str, int, bool]]) -> Non
     collect()
     assert open_calls == [set(), set(), set()]
     assert [switch.calls.under_way() for switch in node.switches] == [0, 0]
+
+
+def test_provider_whose_gateway_is_cut_off_is_unavailable_not_overloaded() -> None:
+    node = Node(2)
+    serves, caller = node.client("p", 2), node.client("c", 1)
+    serves.send(Register(0, "plus"))
+    node.switches[0].set_peer("gateway:2", None, node.now)  # the registry is ahead of the table
+    caller.send(Call(1, "plus"))
+    (header,) = caller.headers()
+    assert isinstance(header, Result)
+    assert header.fault is not None
+    assert (header.fault.code, header.fault.retry_after_s > 0) == ("unavailable", True)

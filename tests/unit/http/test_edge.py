@@ -162,7 +162,7 @@ async def test_a_quiet_stream_is_kept_alive_by_comments(served: Served, web: aio
 
 
 async def test_a_call_answers_its_result(web: aiohttp.ClientSession) -> None:
-    body = {"function": "add", "arguments": {"a": 1, "b": 2}}
+    body = {"function": "add", "provider": "init", "arguments": {"a": 1, "b": 2}}
     assert await answer(web.post("/majula/v1/calls", json=body)) == (200, {"result": {"sum": 3}})
 
 
