@@ -12,17 +12,18 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import thespian.system
-from thespian.actors import ActorAddress, ActorSystem, InvalidActorAddress, ThespianGeneration
+from thespian.actors import ActorAddress, ActorSystem, ActorSystemFailure, InvalidActorAddress, ThespianGeneration
+from thespian.system.messages.admin import PendingActor, PendingActorResponse
 from thespian.system.messages.multiproc import EndpointConnected
 from thespian.system.systemBase import systemBase
-from thespian.system.transport import ExternalInterfaceTransportInit, ReceiveEnvelope
+from thespian.system.transport import ExternalInterfaceTransportInit, ReceiveEnvelope, TransmitIntent
 from thespian.system.utilis import thesplog_control
 
 from majula.actorsystem.actor import MajulaActor
@@ -35,7 +36,9 @@ from majula.messages.base import Address
 _log = logging.getLogger(__name__)
 
 BASE_NAME: Final = "majulaBase"
-_ADMIN_STARTS_WITHIN: Final = timedelta(seconds=5)
+_STARTS_WITHIN: Final = timedelta(seconds=3)
+"""For the admin, and again for the root actor: both need some 30 ms. As long as a hung child has until it is found; the caller is
+blocked meanwhile."""
 _ADMIN_ENDS_S: Final = 2.0
 
 
@@ -77,9 +80,12 @@ class ActorSystemBase(systemBase):  # type: ignore[misc]  # Thespian has no type
         in_main_thread = threading.current_thread() is threading.main_thread()
         self.admin_process = fork_child(main, keep=prepared.keep, dies_with_parent=in_main_thread)
         self.transport.connectEndpoint(prepared)
-        response = self.transport.run(None, _ADMIN_STARTS_WITHIN)
-        if not isinstance(response, ReceiveEnvelope) or not isinstance(response.message, EndpointConnected):
-            raise InvalidActorAddress(adminAddr, "not a valid ActorSystem admin")
+        answer = _first_message(self.transport, self.admin_process)
+        if not isinstance(answer, EndpointConnected):
+            self.admin_process.send_signal(signal.SIGKILL)
+            reason = self.admin_process.reap()
+            self.transport.close()
+            raise InvalidActorAddress(adminAddr, f"not a valid ActorSystem admin: it did not come up ({reason})")
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -88,6 +94,16 @@ class ActorSystemBase(systemBase):  # type: ignore[misc]  # Thespian has no type
             if self.admin_process.is_alive():
                 self.admin_process.send_signal(signal.SIGKILL)
             self.admin_process.reap()
+
+
+def _first_message(transport: UnixTransport, admin: ChildProcess) -> object:
+    """What comes first; None where nothing came in time, or the admin, who was to send it, has ended."""
+    transport.loop.add_reader(admin.fileno(), transport.abort_run)
+    try:
+        found = transport.run(None, _STARTS_WITHIN)
+    finally:
+        transport.loop.remove_reader(admin.fileno())
+    return found.message if isinstance(found, ReceiveEnvelope) else None
 
 
 def _next_epoch(run_dir: str) -> int:
@@ -126,8 +142,23 @@ class System:
         """Thespian's admin. Its `fileno()` becomes readable when it dies; then nothing of the tree lives."""
 
     def create_root(self, cls: type[MajulaActor]) -> Address:
-        """Start an actor below the admin. It waits for its Start."""
-        return str(self._system.createActor(cls).addressDetails.name)
+        """Start an actor below the admin. It waits for its Start.
+
+        Raises:
+            ActorSystemFailure: it, or the admin, died meanwhile or was not there in time; `kill` what is left.
+        """
+        # Not by `createActor`, which would wait for 50 s for an admin that is dead or stopped.
+        base = self._system._systemBase
+        with closing(base.transport.external_transport_clone()) as transport:
+            wanted = PendingActor(f"{cls.__module__}.{cls.__name__}", None, 1, None, globalName=None)
+            transport.scheduleTransmit(None, TransmitIntent(base.adminAddr, wanted))
+            answer = _first_message(transport, self.admin)
+        if not isinstance(answer, PendingActorResponse):
+            within = f"within {_STARTS_WITHIN.total_seconds():g} s" if self.admin.is_alive() else "before its admin died"
+            raise ActorSystemFailure(f"{cls.__name__} did not come up {within}")
+        if answer.errorCode or not answer.actualAddress:
+            raise ActorSystemFailure(f"{cls.__name__}: {answer.errorStr or answer.errorCode}")
+        return str(answer.actualAddress.addressDetails.name)
 
     def shutdown(self) -> None:
         """End all actors in order, then logger and admin."""
@@ -136,6 +167,7 @@ class System:
 
     def kill(self) -> str:
         """End everything at once, and wait for the admin's end. Returns its reason."""
+        self.admin.send_signal(signal.SIGKILL)  # it may have been stopped before it had a group
         if not self._reaped:  # until then nobody else can have its number
             with suppress(ProcessLookupError):
                 os.killpg(self.admin.pid, signal.SIGKILL)

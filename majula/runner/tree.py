@@ -84,9 +84,13 @@ class Tree:
         self._on_roles, self._on_report = on_roles, on_report
         try:
             self._system = System(run_dir)
-            self._root: Address = self._system.create_root(SupervisorActor)
         except (ActorSystemException, OSError) as error:
             raise TreeEnded(f"the actor system did not start: {describe(error)}") from error
+        try:
+            self._root: Address = self._system.create_root(SupervisorActor)
+        except (ActorSystemException, OSError) as error:
+            self._system.kill()  # else its admin would go on beside that of the next tree
+            raise TreeEnded(f"the root supervisor did not start: {describe(error)}") from error
         self._outside = Outside(run_dir, self._take)
         self._pulse = Pulse()
         self._missed = 0

@@ -289,3 +289,19 @@ class Nursery(MajulaActor):
 
     def on_child_exited(self, address: Address, reason: str) -> None:
         self.send(self._mailbox.parent, Exited(address, reason))
+
+
+class KillsAdmin(MajulaActor):
+    """Ends the admin, its parent, before it says that it is up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        os.kill(os.getppid(), signal.SIGKILL)
+
+
+class StopsEarly(MajulaActor):
+    """Is stopped before it says that it is up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        os.kill(os.getpid(), signal.SIGSTOP)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from thespian.actors import ActorSystemFailure
 
 from majula.actorsystem.base import System
 from majula.errors import Unavailable
 from tests.actors.actorsystem.conftest import Rig, wait_gone
-from tests.actors.actorsystem.players import Do, Nursery
+from tests.actors.actorsystem.players import Do, KillsAdmin, Nursery, StopsEarly
 
 NODE = """
 import asyncio, json, logging, sys
@@ -131,6 +132,24 @@ def test_second_system_in_the_same_directory_uses_other_names(run_dir: Path) -> 
         names.append(system.create_root(Nursery))
         system.kill()
     assert names[0] != names[1]
+
+
+def test_root_whose_admin_dies_meanwhile_is_given_up_at_once_and_nothing_is_left(run_dir: Path) -> None:
+    system = System(run_dir)
+    with pytest.raises(ActorSystemFailure, match="KillsAdmin did not come up before its admin died"):
+        system.create_root(KillsAdmin)
+    assert system.kill() == "killed by SIGKILL"
+
+
+@pytest.mark.slow
+def test_root_that_is_stopped_before_it_is_up_is_given_up_like_a_hung_child(run_dir: Path) -> None:
+    system = System(run_dir)
+    below = psutil.Process(system.admin.pid)
+    with pytest.raises(ActorSystemFailure, match="StopsEarly did not come up within 3 s"):
+        system.create_root(StopsEarly)
+    left = [child.pid for child in below.children(recursive=True)]
+    system.kill()
+    assert asyncio.run(wait_gone(left, 1.0)) == []
 
 
 async def test_system_is_not_started_within_a_running_loop(run_dir: Path) -> None:
