@@ -10,12 +10,12 @@ from __future__ import annotations
 import secrets
 from math import inf
 
-from majula.actorsystem.actor import MajulaActor, NoConfig
+from majula.actorsystem.actor import MajulaActor
 from majula.messages.base import Address, Message, Role
 from majula.messages.topics import Retain, Retained
 from majula.tables import Changed, Effect, InForce, TableExchange, Unconfirmed
 from majula.topics.interest import INTEREST, SUBSCRIPTIONS, InterestMerge
-from majula.topics.retained import RETAINED, RetainedOrder
+from majula.topics.retained import RETAINED, RetainedOrder, RetainedSettings
 
 GATEWAYS = "gateway:"
 
@@ -29,13 +29,15 @@ SETTLE_S = 10.0
 class TopicManagerActor(MajulaActor):
     """Role `topic_manager`."""
 
-    async def on_start(self, config: NoConfig) -> None:
+    config_type = RetainedSettings
+
+    async def on_start(self, config: RetainedSettings) -> None:
         self._tables = TableExchange(
             role=self.role, incarnation=self.incarnation, random32=secrets.randbits(32), now=self.loop.time()
         )
         self._tables.gather(SUBSCRIPTIONS, of=GATEWAYS, into=INTEREST, merge=InterestMerge())
         self._retained = self._tables.regain(RETAINED, of=GATEWAYS)
-        self._order = RetainedOrder(epoch=self._tables.epoch)
+        self._order = RetainedOrder(epoch=self._tables.epoch, limit_bytes=config.limit_bytes)
         self._early: list[tuple[Retain, Address]] = []
         self._settling: dict[int, tuple[Address, int]] = {}
         self._tokens = 0

@@ -62,6 +62,11 @@ def check_node(config: NodeConfig, places: Places, problems: Problems) -> None:
         if gateway.port in ports:
             problems.add(places.mark(*here, "port"), f"port {gateway.port} is that of majula_servers[{ports[gateway.port]}] too")
         ports.setdefault(gateway.port, at)
+        if gateway.limits.retained_bytes != config.limits.retained_bytes:
+            problems.add(
+                places.mark(*here, "limits", "retained_bytes"),
+                "'retained_bytes' is of the whole node, whatever the gateway: set it in the node's 'limits'",
+            )
         address = gateway.native.tcp_address
         if address is not None:
             if address in listeners:

@@ -63,10 +63,17 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
     nesting_depth: Annotated[int, _meta("Depth of JSON and msgpack values.", ge=4, le=512)] = 64
     replay_messages: Annotated[
-        int, _meta("Messages that one flow keeps for replay; beyond, the sender gets `overloaded`.", ge=1, le=1_000_000)
+        int,
+        _meta(
+            "Messages that one flow keeps for replay; beyond, the sender gets `overloaded`.", ge=1, le=1_000_000, inactive=True
+        ),
     ] = 1_024
-    replay_bytes: Annotated[int, _meta("Bytes that one flow keeps for replay.", "size", ge=4 * KIB, le=1 * GIB)] = 4 * MIB
-    retained_bytes: Annotated[int, _meta("Retained values of the whole node.", "size", ge=0, le=4 * GIB)] = 64 * MIB
+    replay_bytes: Annotated[
+        int, _meta("Bytes that one flow keeps for replay.", "size", ge=4 * KIB, le=1 * GIB, inactive=True)
+    ] = 4 * MIB
+    retained_bytes: Annotated[
+        int, _meta("Retained values of the whole node; in the node's `limits` only.", "size", ge=0, le=4 * GIB)
+    ] = 64 * MIB
     slow_consumer: Annotated[SlowConsumer, _meta("Limits of what waits for a client that reads slowly.")] = SlowConsumer()
 
 

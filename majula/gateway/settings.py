@@ -33,8 +33,6 @@ class GatewayLimits(msgspec.Struct, frozen=True):
     """`drop_newest`: counted and told by SLOW; `disconnect`: the client is cut off at the first message that does not fit."""
     silent_s: float = 60.0
     """A client that took no byte for so long while something waited is disconnected under either policy."""
-    retained_bytes: int = 64 << 20
-    """This node."""
 
 
 class GatewaySettings(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from majula.messages.base import Role
 from majula.messages.supervision import ChildSpec
 from majula.runner.listeners import Listener
 from majula.supervision import SupervisorSettings
+from majula.topics.retained import RetainedSettings
 
 SUPERVISOR = "majula.actors.supervisor.SupervisorActor"
 ROOT: Role = "supervisor:root"
@@ -33,6 +34,10 @@ CONTROL: Mapping[Role, str] = {
     "topic_manager": "majula.actors.topic_manager.TopicManagerActor",
     "rpc_broker": "majula.actors.rpc_broker.RpcBrokerActor",
 }
+
+
+_NOTHING = b"\x80"
+"""An empty map: the settings of an actor that has none."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -67,8 +72,10 @@ def make_plan(
     """
     gateways = tuple(f"gateway:{entry.port}" for entry in config.majula_servers)
     listeners = tuple(listener for entry in config.majula_servers for listener in _listeners(entry))
+    settings = {"topic_manager": msgspec.msgpack.encode(RetainedSettings(limit_bytes=config.limits.retained_bytes))}
+    decided = tuple(ChildSpec(role=role, actor=actor, config=settings.get(role, _NOTHING)) for role, actor in control.items())
     supervisors = (
-        _supervisor("control", tuple(ChildSpec(role=role, actor=actor) for role, actor in control.items())),
+        _supervisor("control", decided),
         _supervisor("data", tuple(_gateway(entry, gateways, listeners, gateway, edges) for entry in config.majula_servers)),
     )
     classes = [SUPERVISOR, *control.values(), gateway]
@@ -128,7 +135,6 @@ def _limits(entry: Gateway) -> GatewayLimits:
         queue_age_s=slow.age_s,
         slow_policy=slow.policy,
         silent_s=slow.stalled_s,
-        retained_bytes=given.retained_bytes,
     )
 
 

@@ -28,6 +28,12 @@ RETAINED_BYTES = 64 * 1024 * 1024
 ENTRY_BYTES = 256
 
 
+class RetainedSettings(msgspec.Struct, frozen=True):
+    """What the topic manager is configured with. limit_bytes: of all retained values of the node together."""
+
+    limit_bytes: int = RETAINED_BYTES
+
+
 class RetainedValue(msgspec.Struct, frozen=True, array_like=True):
     """Value of the table `retained`, whose key is the topic.
 

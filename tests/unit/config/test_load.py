@@ -431,3 +431,15 @@ def test_any_tree_loads_or_names_its_problems(files: Files, tree: dict[str, obje
     for problem in files.problems(json.dumps({"node_id": "n", **tree})):
         line, column, message = problem.split(":", 2)
         assert int(line) >= 1 and int(column) >= 1 and message.isprintable()
+
+
+def test_limit_of_retained_values_is_the_nodes_and_refused_at_one_gateway(files: Files) -> None:
+    text = "node_id: n\nmajula_servers:\n  - port: 1\n    limits:\n      retained_bytes: 1 MiB\n"
+    assert files.problems(text) == [
+        "5:23: 'retained_bytes' is of the whole node, whatever the gateway: set it in the node's 'limits'"
+    ]
+
+
+def test_limit_of_retained_values_may_be_set_for_the_node(files: Files) -> None:
+    loaded = files.load("node_id: n\nmajula_servers: [{port: 1}]\nlimits: {retained_bytes: 1 MiB}\n")
+    assert loaded.config.limits.retained_bytes == MIB

@@ -9,6 +9,7 @@ from majula.gateway.settings import GatewaySettings
 from majula.messages.supervision import ChildSpec
 from majula.runner.plan import Plan, make_plan
 from majula.supervision import SupervisorSettings, validate
+from majula.topics.retained import RetainedSettings
 
 
 def config(*gateways: Gateway) -> NodeConfig:
@@ -54,6 +55,12 @@ def test_gateway_gets_its_limits_from_the_configuration() -> None:
     (child,) = below(make_plan(config(gateway(limits=limits))), "supervisor:data")
     found = msgspec.msgpack.decode(child.config, type=GatewaySettings).limits
     assert (found.message_bytes, found.slow_policy, found.queue_messages) == (4_096, "disconnect", 7)
+
+
+def test_topic_manager_gets_the_limit_of_retained_values_from_the_configuration() -> None:
+    plan = make_plan(NodeConfig(node_id="n1", majula_servers=(gateway(),), limits=Limits(retained_bytes=4_096)))
+    (child,) = [child for child in below(plan, "supervisor:control") if child.role == "topic_manager"]
+    assert msgspec.msgpack.decode(child.config, type=RetainedSettings).limit_bytes == 4_096
 
 
 def test_gateway_asks_for_exactly_the_sockets_that_the_runner_binds() -> None:
