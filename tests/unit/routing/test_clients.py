@@ -173,3 +173,12 @@ def test_release_of_another_gateway_has_no_effect() -> None:
     release = Release("ann", "s1")
     assert directory.release(TWO, release.client_id, release.session) == {}
     assert len(directory) == 1
+
+
+def test_claim_whose_client_leaves_while_the_slices_are_gathered_does_not_hold_the_id() -> None:
+    directory = ClientDirectory()
+    assert claim(directory, ONE, "s1", SECRET) == []
+    directory.release(ONE, "ann", "s1")
+    directory.open(0.0)
+    assert directory.take_orders() == []
+    assert claim(directory, TWO, "s2", OTHER) == [Tell(TWO, Granted(1))]
