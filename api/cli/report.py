@@ -9,7 +9,7 @@ _COLUMNS = ("role", "state", "pid", "up", "restarts", "queue", "last reason")
 
 
 def render(status: Mapping[str, Any]) -> str:
-    """Several lines, without colours."""
+    """Several lines, without colours; what is not printable is escaped."""
     lines = [
         f"node {status['node_id']}: {status['state']} (pid {status['pid']}, up {seconds(status['up_s'])})",
         f"  data {status['data_dir']}",
@@ -22,7 +22,12 @@ def render(status: Mapping[str, Any]) -> str:
     if deaths:
         lines += ["", "ended lately:"]
         lines += [f"  {seconds(ago_s):>8} ago  {role}: {reason}" for ago_s, role, reason in sorted(deaths)[:20]]
-    return "\n".join(lines)
+    return "\n".join(map(_harmless, lines))
+
+
+def _harmless(line: str) -> str:
+    """A reason may quote what a stranger sent: no line breaks, no terminal escapes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 
 def _row(role: Mapping[str, Any]) -> tuple[str, ...]:

@@ -70,3 +70,10 @@ def test_duration_reads_as_people_say_it(value: float, shown: str) -> None:
 @pytest.mark.parametrize(("value", "shown"), [(5, "5 B"), (5_000, "5 KiB"), (5_000_000, "4.8 MiB")])
 def test_size_reads_as_people_say_it(value: int, shown: str) -> None:
     assert size(value) == shown
+
+
+def test_reason_that_quotes_a_stranger_cannot_reach_the_terminal_raw() -> None:
+    death = {"ago_s": 1.0, "reason": "ValueError: \x1b[2Jgone\nrouter: fine", "incarnation": 1}
+    shown = render(status(role(deaths=[death])))
+    assert "\x1b" not in shown
+    assert "\\x1b[2Jgone\\nrouter: fine" in shown
