@@ -282,7 +282,7 @@ class Endpoint:
             sock.setblocking(False)
             user = peer_user(sock)
             if user != os.geteuid() or len(self._connections) >= _CONNECTIONS_LIMIT:
-                self._complain("connection of user %s refused", user)
+                self._complain("connection of user %s refused, %d are open", user, len(self._connections))
                 sock.close()
                 continue
             reader = FrameReader(self._scratch, wire.HELLO_BYTES_LIMIT)

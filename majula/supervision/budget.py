@@ -1,4 +1,4 @@
-"""How often one child may die. One budget a child; the numbers are those of docs/operations/faults.md."""
+"""How often one child may die. One budget a child; the defaults are the node's promises of recovery."""
 
 from __future__ import annotations
 
