@@ -99,9 +99,8 @@ class ClientDirectory:
     def release(self, gateway: Role, client_id: str, session: str) -> Changes:
         """A gateway says that this session has ended, or that its client has left before the verdict."""
         if self._waiting:
-            self._waiting = [
-                (at, claim) for at, claim in self._waiting if (at, claim.client_id, claim.session) != (gateway, client_id, session)
-            ]
+            left = (gateway, client_id, session)
+            self._waiting = [(at, claim) for at, claim in self._waiting if (at, claim.client_id, claim.session) != left]
         current = self._claims.get(client_id)
         if current is None or current.session.session != session or current.session.gateway != gateway:
             return {}
