@@ -134,6 +134,7 @@ class Services:
     def __init__(self, role: Role) -> None:
         self._role = role
         self._order = 0
+        self._count = 0  # counted along: `status` asks twice a second
         self._functions: dict[str, dict[str, Service]] = {}
         self._remote: dict[str, Service] = {}  # what the table says of other gateways; an own registration hides it
         self.version = 0
@@ -216,7 +217,7 @@ class Services:
         return iter(found)
 
     def __len__(self) -> int:
-        return sum(len(providers) for providers in self._functions.values())
+        return self._count
 
     def _forget(self, key: str) -> None:
         service = self._remote.pop(key, None)
@@ -225,12 +226,15 @@ class Services:
 
     def _put(self, service: Service) -> None:
         self.version += 1
-        self._functions.setdefault(service.function, {})[service.provider] = service
+        providers = self._functions.setdefault(service.function, {})
+        self._count += service.provider not in providers
+        providers[service.provider] = service
 
     def _drop(self, function: str, provider: str) -> None:
         self.version += 1
         providers = self._functions[function]
         del providers[provider]
+        self._count -= 1
         if not providers:
             del self._functions[function]
 

@@ -198,6 +198,7 @@ class Interests(Generic[S]):
         self._routes: dict[str, Route[S]] = {}
         self._own: dict[str, _Own[S]] = {}
         self._remote: dict[str, list[_Want[S]]] = {}
+        self._subscriptions = 0  # counted along: `statistics` is asked for twice a second, and there may be a million
         self.version = 0
         """Grows with each change: what was derived from routes of an older version is void."""
 
@@ -217,6 +218,7 @@ class Interests(Generic[S]):
         if (session, queue) in own.wants:
             return None
         want = own.wants[(session, queue)] = _Want(session=session, group=queue)
+        self._subscriptions += 1
         self._matcher.add(subject, pattern, want)
         self._changed(subject, pattern)
         return (key, own.value()) if own.count(queue, 1) else None
@@ -228,6 +230,7 @@ class Interests(Generic[S]):
         if own is None or (session, queue) not in own.wants:
             return None
         self._matcher.remove(subject, pattern, own.wants.pop((session, queue)))
+        self._subscriptions -= 1
         self._changed(subject, pattern)
         is_changed = own.count(queue, -1)
         if not own.wants:
@@ -254,7 +257,7 @@ class Interests(Generic[S]):
 
     def statistics(self) -> dict[str, int]:
         return {
-            "subscriptions": sum(len(own.wants) for own in self._own.values()),
+            "subscriptions": self._subscriptions,
             "subjects": len(self._own),
             "remote_subjects": len(self._remote),
             "routes": len(self._routes),

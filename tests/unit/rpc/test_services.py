@@ -142,3 +142,16 @@ def test_all_gateways_see_all_services(steps: list[tuple[str, bool, str, str]]) 
             spread(view, changes)
     for view in views.values():
         assert {service_key(s.function, s.provider) for s in view.list()} == held[ONE] | held[TWO]
+
+
+@given(st.lists(st.tuples(st.sampled_from([ONE, TWO]), st.booleans(), st.sampled_from("fg"), st.sampled_from("ab")), max_size=30))
+def test_count_of_services_is_that_of_the_listing(steps: list[tuple[str, bool, str, str]]) -> None:
+    merge, here, there = ServiceMerge(), Services(ONE), Services(TWO)
+    for at, is_new, function, provider in steps:
+        owner = here if at == ONE else there
+        if is_new:
+            key, value = owner.register(function, provider)
+            spread(here, merge.apply(at, {key: value}, ()))
+        elif (gone := owner.unregister(function, provider)) is not None:
+            spread(here, merge.apply(at, {}, (gone,)))
+        assert len(here) == len(list(here.list()))

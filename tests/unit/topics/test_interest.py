@@ -173,3 +173,17 @@ def test_merged_value_names_gateways_in_the_same_order_whoever_came_first() -> N
     value = one["=a"]
     assert value is not None
     assert msgspec.msgpack.decode(value, type=Interest) == Interest((ONE, TWO), {"q": {ONE: 1, TWO: 1}})
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from("ab"), st.sampled_from("xy"), st.sampled_from(["", "q"])), max_size=30))
+def test_count_of_subscriptions_is_that_of_those_that_stand(steps: list[tuple[bool, str, str, str]]) -> None:
+    view: Interests[str] = Interests(ONE)
+    standing: set[tuple[str, str, str]] = set()
+    for is_new, session, topic, queue in steps:
+        if is_new:
+            view.subscribe(session, topic, pattern=False, queue=queue)
+            standing.add((session, topic, queue))
+        else:
+            view.unsubscribe(session, topic, pattern=False, queue=queue)
+            standing.discard((session, topic, queue))
+    assert view.statistics()["subscriptions"] == len(standing)
