@@ -32,7 +32,7 @@ def find_control_socket(run_dir: Path | None, *, roots: list[Path] | None = None
             raise NotFound(f"no node runs in {run_dir}")
         return path
     searched = run_roots(os.environ, os.getuid()) if roots is None else roots
-    found = [path for root in searched for path in sorted(root.glob(f"*/{CONTROL}")) if answers(path)]
+    found = [path for root in searched for path in sorted(root.glob(f"*/{CONTROL}")) if _is_ours(path.parent) and answers(path)]
     if not found:
         places = " and ".join(str(root) for root in searched)
         raise NotFound(f"no node of this user runs (looked in {places}); name one with --run-dir")
@@ -40,6 +40,14 @@ def find_control_socket(run_dir: Path | None, *, roots: list[Path] | None = None
         listed = ", ".join(str(path.parent) for path in found)
         raise Conflict(f"several nodes run: {listed}; name one with --run-dir")
     return found[0]
+
+
+def _is_ours(directory: Path) -> bool:
+    """Below `/tmp` anybody may have put a directory with our name on it."""
+    try:
+        return directory.stat().st_uid == os.getuid()
+    except OSError:
+        return False
 
 
 def answers(path: Path) -> bool:

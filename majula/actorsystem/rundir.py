@@ -27,7 +27,8 @@ def prepare(path: Path) -> Path:
     """Make the directory, or check that it is ours alone. Parents are made with the same mode.
 
     Raises:
-        RunDirError: it belongs to another user, others may enter it, it is not a directory, or its path is too long.
+        RunDirError: it belongs to another user, others may enter it, another user could put another one in its place, it is not
+            a directory, or its path is too long.
     """
     path = Path(os.path.abspath(path))
     longest = len(os.fsencode(path)) + 1 + _LONGEST_NAME_BYTES
@@ -42,6 +43,8 @@ def prepare(path: Path) -> Path:
             continue
         except OSError as error:
             raise RunDirError(f"{folder}: {error.strerror}") from error
+    for folder in path.parents:
+        _check_parent(folder)
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         raise RunDirError(f"{path}: not a directory")
@@ -50,6 +53,15 @@ def prepare(path: Path) -> Path:
     if stat.S_IMODE(found.st_mode) != 0o700:
         raise RunDirError(f"{path}: has mode {stat.S_IMODE(found.st_mode):04o}, must be 0700 (chmod 700 {path})")
     return path
+
+
+def _check_parent(folder: Path) -> None:
+    """Who owns a directory, or may write to it, can rename what is in it; in one that is sticky (`/tmp`) only what is theirs."""
+    found = os.stat(folder)
+    if found.st_uid not in (0, os.geteuid()):
+        raise RunDirError(f"{folder}: belongs to user {found.st_uid}, who could replace what is in it; set another run_dir")
+    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        raise RunDirError(f"{folder}: every user may replace what is in it (mode {stat.S_IMODE(found.st_mode):04o})")
 
 
 def socket_path(run_dir: str, name: str) -> str:

@@ -47,6 +47,27 @@ def test_a_directory_of_another_user_is_refused_with_the_user(short: Path) -> No
         prepare(short / "theirs")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_below_one_of_another_user_is_refused(short: Path) -> None:
+    (short / "theirs").mkdir(mode=0o755)
+    os.chown(short / "theirs", 12345, 12345)
+    with pytest.raises(RunDirError, match=r"theirs: belongs to user 12345, who could replace"):
+        prepare(short / "theirs" / "n1")
+
+
+def test_a_directory_below_one_in_which_all_may_rename_is_refused(short: Path) -> None:
+    (short / "open").mkdir()
+    (short / "open").chmod(0o777)
+    with pytest.raises(RunDirError, match=r"every user may replace what is in it \(mode 0777\)"):
+        prepare(short / "open" / "n1")
+
+
+def test_a_directory_below_a_sticky_one_is_accepted(short: Path) -> None:
+    (short / "open").mkdir()
+    (short / "open").chmod(0o1777)
+    assert prepare(short / "open" / "n1").is_dir()
+
+
 def test_a_link_to_a_directory_is_refused(short: Path) -> None:
     (short / "real").mkdir(mode=0o700)
     (short / "link").symlink_to(short / "real")

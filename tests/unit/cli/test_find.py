@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -74,6 +75,13 @@ def test_run_directory_without_a_node_is_an_error(nodes: Nodes) -> None:
     nodes.dead("n1")
     with pytest.raises(NotFound):
         find_control_socket(nodes.root / "n1")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_directory_of_another_user_is_not_looked_into(nodes: Nodes) -> None:
+    os.chown(nodes.alive("evil").parent, 12345, 12345)
+    path = nodes.alive("n1")
+    assert find_control_socket(None, roots=[nodes.root]) == path
 
 
 def test_runtime_directory_of_the_session_is_looked_in_first() -> None:
