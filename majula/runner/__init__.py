@@ -5,6 +5,7 @@ The only room that imports all layers. Read in this order:
 - `exits`: the exit codes and what they mean.
 - `plan`: a node's configuration becomes the tree of supervisors and their children.
 - `lock`: one node a data directory, and one a run directory.
+- `descriptors`: how many each process may have.
 - `listeners`: the listening sockets, bound once for the life of the process.
 - `handout`: gives them to the children that serve them, again after each restart.
 - `turnaway`: closes connections to a gateway in quarantine.

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -22,6 +22,7 @@ from majula.config import LoadedConfig
 from majula.messages.base import Role
 from majula.messages.supervision import Report, RoleEntry
 from majula.runner.control import ControlSocket
+from majula.runner.descriptors import raise_limit
 from majula.runner.exits import BAD_CONFIG, CRASHED, OK, NodeExit
 from majula.runner.handout import Handout
 from majula.runner.lifelog import LEVELS, LifeLog, LogBridge
@@ -39,6 +40,8 @@ from majula.supervision.budget import BudgetLimits
 _log = logging.getLogger(__name__)
 
 _STOP_ALLOWANCE_S = 2.0
+_OWN_DESCRIPTORS = 512
+"""Of a gateway beside its clients' connections: the other actors of the node, listening sockets, the loop's own."""
 
 
 class Node:
@@ -98,6 +101,7 @@ class Node:
             try:
                 LogBridge.install(self._log, self._config.node_id, self._config.log.level)
                 self._warn()
+                self._raise_descriptor_limit()
                 self._preload()
                 adopt_orphans()
                 signal.signal(signal.SIGCHLD, self._on_child)
@@ -129,6 +133,14 @@ class Node:
             self._say("config.warning", "warning", reason=line)
         if self._loaded.inactive:
             self._say("config.inactive", "warning", reason=f"not active yet in this version: {', '.join(self._loaded.inactive)}")
+
+    def _raise_descriptor_limit(self) -> None:
+        """Many systems give a process 1,024 descriptors and let it have more: a gateway's connections are far more."""
+        wanted = max(entry.limits.connections for entry in self._config.majula_servers) + _OWN_DESCRIPTORS
+        allowed = raise_limit(wanted)
+        if allowed < wanted:
+            reason = f"a gateway may need {wanted} descriptors, the system allows {allowed}: raise the hard limit (ulimit -Hn)"
+            self._say("config.warning", "warning", reason=reason)
 
     def _preload(self) -> None:
         for module in self._plan.modules:
@@ -251,10 +263,15 @@ class Node:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # Not the loop's own signal handling: between two trees the loop does not run, and a signal must not be lost then.
         self._signals += 1
-        self._loop.call_soon_threadsafe(self._wake.set)
+        self._in_loop(self._wake.set)
 
     def _on_child(self, number: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._reap)
+        self._in_loop(self._reap)
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        # A signal may still come when all is over; an exception here would make a crash of an orderly end.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
 
     def _reap(self) -> None:
         if self._tree is not None:
