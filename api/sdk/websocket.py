@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from typing import Literal
+import types
+from collections.abc import Awaitable, Coroutine, Generator
+from functools import partial
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,6 +26,22 @@ PROTOCOLS = {"msgpack": "majula.v1.msgpack", "json": "majula.v1.json"}
 
 MESSAGE_BYTES = 1 << 18
 """Frames are put into one message up to this size: a gateway bounds its messages by about twice its largest frame."""
+
+
+@types.coroutine
+def _resume(begun: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine that was begun outside a task and waits for `awaited`."""
+    while True:
+        try:
+            value = yield awaited
+        except BaseException as error:
+            step = partial(begun.throw, error)
+        else:
+            step = partial(begun.send, value)
+        try:
+            awaited = step()
+        except StopIteration:
+            return
 
 
 class WebSocketConnection:
@@ -45,6 +64,7 @@ class WebSocketConnection:
         self._messages: list[bytes] = []
         self._waiting_bytes = 0
         self._wake: asyncio.Future[None] | None = None
+        self._rest: Awaitable[None] | None = None  # a message that the socket did not take at once
         self._is_closing = False
         self._ended = False
         loop = asyncio.get_running_loop()
@@ -70,7 +90,10 @@ class WebSocketConnection:
         if self._waiting_bytes > WRITE_HIGH_BYTES:
             self.paused = True
         if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+            if len(self._messages) == 1 and not self.paused:
+                self._write_at_once()
+            else:
+                self._wake.set_result(None)
 
     def close(self) -> None:
         self._ended = True
@@ -98,16 +121,40 @@ class WebSocketConnection:
         if begin < len(chunk):
             self._messages.append(chunk[begin:])
 
+    def _write_at_once(self) -> None:
+        """One message, and the writing task is idle: waking it would cost a turn of the loop, twice in every call.
+
+        Sending a frame ends without waiting unless the socket is full; then the writing task goes on with it.
+        """
+        sending = self._send(self._messages.pop())
+        self._waiting_bytes = 0
+        try:
+            awaited = sending.send(None)
+        except StopIteration:
+            return
+        except (ConnectionError, aiohttp.ClientError) as error:
+            self._lost(str(error) or "the gateway closed it")
+            return
+        assert self._wake is not None
+        self._rest = _resume(sending, awaited)
+        self._wake.set_result(None)
+
+    async def _send(self, message: bytes) -> None:
+        if self._packages is None:
+            await self._socket.send_bytes(message)
+        else:
+            await self._socket.send_frame(message, aiohttp.WSMsgType.TEXT)
+
     async def _write(self) -> None:
         try:
             while True:
+                if self._rest is not None:
+                    rest, self._rest = self._rest, None
+                    await rest
                 messages, self._messages = self._messages, []
                 self._waiting_bytes = 0
                 for message in messages:
-                    if self._packages is None:
-                        await self._socket.send_bytes(message)
-                    else:
-                        await self._socket.send_frame(message, aiohttp.WSMsgType.TEXT)
+                    await self._send(message)
                 if self._messages:
                     continue
                 if self._is_closing:
