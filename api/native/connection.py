@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import socket
 import struct
 from typing import Protocol, cast
 
-from majula.errors import ConnectionLost, MajulaError, PermissionDenied, ProtocolError, Unavailable
+from majula.errors import ConnectionLost, InternalError, MajulaError, PermissionDenied, ProtocolError, Unavailable
 from majula.gateway.edge import EdgeContext
 from majula.gateway.session import Session
 from majula.wire.frames import PREFIX_BYTES, FrameReader, Span, decode_header, encode_frame
@@ -214,9 +215,7 @@ class NativeConnection(asyncio.Protocol):
         try:
             self._switch.receive(session, chunk, spans, self._loop.time())
         except Exception:
-            # Our fault, but one client's trouble: the gateway and everybody else go on.
-            _log.exception("native.failed", extra={"client_id": session.client_id})
-            self._fail(ProtocolError("this connection broke inside the gateway; its log says why"))
+            self._broke()
         self._context.wake()
 
     def _serve_rest(self, frames: int) -> None:
@@ -258,16 +257,18 @@ class NativeConnection(asyncio.Protocol):
         except MajulaError as error:
             self._refuse(error)
             return
+        except Exception:
+            self._broke()
+            return
         if self._is_over:
             self._switch.end(session, self._loop.time())
             return
         self._session = session
         self._reader.limit_bytes = self._switch.frame_limit_bytes
         self._transport.write(self._switch.welcome(session))
-        now = self._loop.time()
         early, self._early = self._early, []
         for chunk, spans in early:
-            self._switch.receive(session, chunk, spans, now)
+            self._serve(chunk, spans)
         self._context.wake()
         self._transport.resume_reading()
 
@@ -278,6 +279,13 @@ class NativeConnection(asyncio.Protocol):
             return
         self._switch.close(self._session, error, self._loop.time())
         self._context.wake()
+
+    def _broke(self) -> None:
+        """Our fault, but one client's trouble: the gateway and everybody else go on. Called while the exception is handled."""
+        trace_id = secrets.token_hex(8)
+        client_id = self._session.client_id if self._session is not None else ""
+        _log.exception("native.failed", extra={"trace_id": trace_id, "client_id": client_id})
+        self._fail(InternalError(f"something broke in this node; its log has the story under {trace_id}", trace_id=trace_id))
 
     def _refuse(self, error: MajulaError) -> None:
         """There is no session yet: say why, and close."""

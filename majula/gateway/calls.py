@@ -53,7 +53,7 @@ from majula.rpc.operations import Service as PublicService
 from majula.rpc.pending import PendingCall, PendingCalls
 from majula.rpc.services import Service, Services
 from majula.wire.frames import PREFIX_BYTES, Span, encode_frame, encode_header
-from majula.wire.headers import JSON, MSGPACK, RAW, Call, Cancel, Encoding, Result
+from majula.wire.headers import JSON, MSGPACK, RAW, Call, Cancel, Encoding, Fault, Result
 from majula.wire.values import decode_value
 
 # The longest life that anything has in a node.
@@ -251,8 +251,12 @@ class Calls:
             if isinstance(end, Peer) and self._is_worth_another(fault.code, attempt):
                 self._repeat(call, attempt, from_code(fault.code, fault.message), now)
                 return
-        frame = encode_frame(Result(call.origin_call, header.encoding, fault), body)
+        frame = encode_frame(Result(call.origin_call, header.encoding, fault.cut() if fault is not None else None), body)
         self._out.answer(call.origin, frame, now)
+
+    def result_refused(self, session: Session, header: Result, error: MajulaError, now: float) -> None:
+        """A provider's answer cannot be passed on: the caller is told why, instead of waiting for its deadline."""
+        self.result(session, Result(header.call, 0, Fault(error.code, f"the provider's answer was refused: {error}")), b"", now)
 
     def cancel(self, end: End, header: Cancel, now: float) -> None:
         """The caller no longer wants it."""
@@ -408,20 +412,24 @@ class Calls:
         header = attempt.header
         attempt.provider = service.provider
         attempt.may_repeat = attempt.may_repeat or (service.idempotent and isinstance(origin, Session))
-        frame = encode_frame(
-            Call(
-                call.id,
-                header.function,
-                header.encoding,
-                max(1, int((attempt.deadline - now) * 1000.0)),
-                service.provider,
-                "",
-                header.idempotent,
-                attempt.source,
-                header.headers,
-            ),
-            body,
-        )
+        try:
+            frame = encode_frame(
+                Call(
+                    call.id,
+                    header.function,
+                    header.encoding,
+                    max(1, int((attempt.deadline - now) * 1000.0)),
+                    service.provider,
+                    "",
+                    header.idempotent,
+                    attempt.source,
+                    header.headers,
+                ),
+                body,
+            )
+        except MajulaError:  # the header has grown by the caller's name: the caller hears of it, and nothing is under way
+            pending.take(call.id)
+            raise
         if not self._out.call(target, frame, now):
             pending.take(call.id)
             raise Overloaded(f"the queue to {service.provider!r} is full", retry_after_s=_RETRY_AFTER_S)

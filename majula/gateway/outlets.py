@@ -8,6 +8,11 @@ from majula.gateway.session import Session
 from majula.wire.frames import encode_frame
 from majula.wire.headers import Error, Fault, Result
 
+# What an answer repeats of a request in its sentence and in each of its fields. Errors quote what a client sent, and quoting can
+# make it four times as long: without these bounds an answer might be larger than a frame's header can be.
+_SENTENCE_CHARACTERS = 1_024
+_QUOTED_CHARACTERS = 256
+
 End = Session | Peer
 """Either end of a call: a client here, or the gateway of one elsewhere."""
 
@@ -63,13 +68,12 @@ class Outlets:
 
     def refuse(self, end: End, request: int, method: str, error: MajulaError, now: float) -> None:
         """ERROR in answer to a request, or (request 0) to a frame of type `method`."""
-        detail = error.detail
-        self.answer(end, encode_frame(Error(request, error.code, error.message, detail, "" if request else method)), now)
+        self.answer(end, error_frame(error, request=request, method="" if request else method), now)
 
     def fail(self, end: End, call: int, error: MajulaError, now: float) -> None:
         """RESULT with the error as its fault."""
         after_s = getattr(error, "retry_after_s", 0.0)
-        fault = Fault(error.code, error.message, "", after_s)
+        fault = Fault(error.code, error.message[:_SENTENCE_CHARACTERS], "", after_s)
         self.answer(end, encode_frame(Result(call, 0, fault)), now)
 
     def mark(self, end: End) -> None:
@@ -79,3 +83,11 @@ class Outlets:
             self.dirty.append(end)
         else:
             self.dirty_peers.append(end)
+
+
+def error_frame(error: MajulaError, *, request: int = 0, method: str = "") -> bytes:
+    """ERROR, with no more of what the client sent than a reader needs."""
+    detail = {
+        name: value[:_QUOTED_CHARACTERS] if isinstance(value, str) else value for name, value in error.detail.items()
+    }
+    return encode_frame(Error(request, error.code, error.message[:_SENTENCE_CHARACTERS], detail, method))

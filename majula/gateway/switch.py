@@ -25,7 +25,7 @@ from majula.errors import (
     TooLarge,
 )
 from majula.gateway.calls import Calls
-from majula.gateway.outlets import Outlets
+from majula.gateway.outlets import Outlets, error_frame
 from majula.gateway.peers import Peer
 from majula.gateway.plans import CALL_TAG, RESULT_TAG
 from majula.gateway.publishing import Publishing
@@ -51,7 +51,6 @@ from majula.wire.headers import (
     Bye,
     Call,
     Cancel,
-    Error,
     Header,
     Ping,
     Pong,
@@ -198,7 +197,7 @@ class Switch:
         if not session.is_open:
             return
         method = "" if isinstance(error, ProtocolError) else "CLOSE"
-        session.outbox.push(encode_frame(Error(0, error.code, error.message, error.detail, method)), now)
+        session.outbox.push(error_frame(error, method=method), now)
         session.ended_by = error
         self._ended.append(session)
         self.end(session, now)
@@ -422,6 +421,8 @@ class Switch:
         elif isinstance(header, Call) and header.call > 0:
             self._out.fail(session, header.call, error, now)
         else:
+            if isinstance(header, Result):
+                self.calls.result_refused(session, header, error, now)
             request = getattr(header, "request", 0)
             self._out.refuse(session, request, type(header).__name__.upper(), error, now)
 

@@ -30,6 +30,11 @@ RETAINED = 2
 """Bit of `Publish.flags`, set by a gateway: this is a retained value sent at subscription, not a new publication."""
 
 
+FAULT_CHARACTERS = 8_192
+"""Of a fault's message; longer ones are cut. In UTF-8 at most half of what a header holds."""
+_NAME_CHARACTERS = 256
+
+
 class Header(msgspec.Struct, array_like=True, frozen=True):
     """Base of all headers."""
 
@@ -155,6 +160,15 @@ class Fault(msgspec.Struct, array_like=True, frozen=True):
     message: str = ""
     type: str = ""
     retry_after_s: float = 0.0
+
+    def cut(self) -> Fault:
+        """The same, its texts cut to `FAULT_CHARACTERS` and less, so that it fits into any header: a caller is owed the answer,
+        however much a provider has to say."""
+        if len(self.message) <= FAULT_CHARACTERS and len(self.code) <= _NAME_CHARACTERS and len(self.type) <= _NAME_CHARACTERS:
+            return self
+        return Fault(
+            self.code[:_NAME_CHARACTERS], self.message[:FAULT_CHARACTERS], self.type[:_NAME_CHARACTERS], self.retry_after_s
+        )
 
 
 class Result(Header, frozen=True, array_like=True, tag=9):

@@ -434,3 +434,39 @@ def test_provider_whose_gateway_is_cut_off_is_unavailable_not_overloaded() -> No
     assert isinstance(header, Result)
     assert header.fault is not None
     assert (header.fault.code, header.fault.retry_after_s > 0) == ("unavailable", True)
+
+
+@pytest.mark.parametrize("gateway", [1, 2])
+def test_a_fault_that_fills_its_header_reaches_the_caller_cut(gateway: int) -> None:
+    node = Node(2)
+    serves, caller = provider(node, "p", gateway), node.client("c")
+    caller.send(Call(1 << 40, "f"))
+    call, _ = called(serves)
+    serves.send(Result(call.call, 0, Fault("remote_error", "x" * 65_500)))
+    header, _ = caller.only()
+    assert isinstance(header, Result)
+    assert header.fault is not None
+    assert (header.call, header.fault.code, len(header.fault.message)) == (1 << 40, "remote_error", 8_192)
+
+
+@pytest.mark.parametrize("gateway", [1, 2])
+def test_a_call_whose_header_grows_too_large_is_refused_once(gateway: int) -> None:
+    node = Node(2)
+    serves, caller = provider(node, "p" * 100, gateway), node.client("c" * 100)
+    caller.send(Call(1, "f", timeout_ms=1_000, headers={"k": "x" * 65_450}))
+    assert fault(caller) == (1, "too_large")
+    node.advance(2.0)
+    assert (caller.frames(), serves.frames()) == ([], [])
+
+
+@pytest.mark.parametrize("gateway", [1, 2])
+def test_a_result_over_the_limit_fails_the_call_at_once(gateway: int) -> None:
+    node = Node(2, limits=GatewayLimits(message_bytes=1_000))
+    serves, caller = provider(node, "p", gateway), node.client("c")
+    caller.send(Call(1, "f"))
+    call, _ = called(serves)
+    serves.send(Result(call.call), b"x" * 2_000)
+    assert fault(caller) == (1, "too_large")
+    header, _ = serves.only()
+    assert isinstance(header, Error)
+    assert header.code == "too_large"

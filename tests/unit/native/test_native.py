@@ -29,6 +29,7 @@ from majula.wire.headers import (
     Reconnect,
     Slow,
     Subscribe,
+    Unregister,
     Welcome,
 )
 from tests.edges import LocalGateway
@@ -366,3 +367,30 @@ async def test_another_user_of_the_machine_is_refused(tmp_path: Path) -> None:
         frame = bytes.fromhex(out.decode())
         header = decode_header(frame[PREFIX_BYTES : PREFIX_BYTES + int.from_bytes(frame[4:6], "little")])
         assert error(header) == ("permission_denied", "HELLO")
+
+
+async def test_a_first_write_whose_answer_would_be_too_large_is_answered_and_harms_nobody(tmp_path: Path) -> None:
+    async with serve(tmp_path) as native:
+        peer = await native.connect()
+        # Quoted in the answer, each of these characters becomes four.
+        peer.writer.write(encode_frame(Hello(1, "c")) + encode_frame(Unregister(7, "\x01" * 16_000)))
+        assert isinstance((await peer.read())[0], Welcome)
+        header, _ = await peer.read()
+        assert isinstance(header, Error)
+        assert (header.request, header.code) == (7, "not_found")
+        assert native.gateway.crashes == []
+
+
+async def test_a_fault_of_ours_while_the_first_frames_are_served_ends_that_connection_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(tmp_path) as native:
+        monkeypatch.setattr(native.gateway.switch.requests, "subscribe", lambda *_: 1 / 0)
+        peer = await native.connect()
+        peer.writer.write(encode_frame(Hello(1, "c")) + encode_frame(Subscribe(7, "t")))
+        assert isinstance((await peer.read())[0], Welcome)
+        header, _ = await peer.read()
+        assert isinstance(header, Error)
+        assert header.code == "internal"
+        await peer.closed()
+        assert native.gateway.crashes == []
