@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from thespian.actors import ActorSystemException
@@ -139,11 +139,22 @@ class Tree:
         return dict(zip(supervisors, found, strict=True))
 
     async def drain(self, deadline_s: float) -> bool:
-        """Has every actor finish what is in flight. False: it was not over by the deadline, or the tree died."""
+        """Has every actor finish what is in flight. False: it was not over by the deadline.
+
+        Raises:
+            TreeEnded: it died meanwhile, and nothing is in flight any more.
+        """
+        asked = asyncio.ensure_future(self._outside.ask(self._root, Drain(deadline_s), deadline_s + 1.0))
         try:
-            await self._outside.ask(self._root, Drain(deadline_s), deadline_s + 1.0)
+            first: set[asyncio.Future[Any]] = {asked, self._end}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            if self._end.done():
+                self._end.result()
+            await asked
         except MajulaError:
             return False
+        finally:
+            asked.cancel()
         return True
 
     async def stop(self, patience_s: float) -> bool:

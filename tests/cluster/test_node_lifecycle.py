@@ -142,6 +142,18 @@ async def test_drain_ends_at_its_deadline(tmp_path: Path) -> None:
         assert await node.ended() == 0
 
 
+@pytest.mark.parametrize("role", ["supervisor:root", "admin"])
+async def test_tree_that_dies_while_it_drains_ends_the_node_and_says_why(tmp_path: Path, role: str) -> None:
+    async with NodeRig(tmp_path / "n", environment={"PROBE_DRAIN_S": "1000"}, extra="drain_s: 1000") as node:
+        pid = await node.pid(role)
+        node.process.send_signal(signal.SIGTERM)
+        await node.until_said("node.draining")
+        os.kill(pid, signal.SIGKILL)
+        assert await node.ended() == 0
+        (died,) = node.said("tree.died")
+        assert f"(pid {pid}) died" in died["reason"]
+
+
 async def test_ctrl_c_in_the_terminal_reaches_only_the_runner(tmp_path: Path) -> None:
     async with NodeRig(tmp_path / "n") as node:
         for pid in descendants(node.process.pid):
