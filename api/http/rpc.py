@@ -61,7 +61,10 @@ async def rpc(context: EdgeContext, http: web.Request, parameters: dict[str, Any
     if fault is not None:
         message = fault.message or fault.code
         return json_answer(answer | {"result": {"error": message}, "success": False, "error": message, "code": fault.code})
-    value = _decode(result)
+    try:
+        value = _decode(result)
+    except msgspec.DecodeError:
+        value = msgspec.Raw(result)  # JSON whose numbers no program of ours can hold; the caller's may
     error = value.get("error") if isinstance(value, dict) else None
     answer |= {"result": value, "success": not isinstance(error, str)}
     if isinstance(error, str):

@@ -386,7 +386,7 @@ class Packages:
 
     def _object(self, encoding: Encoding, payload: bytes) -> bytes:
         """The payload as JSON text; for the inner circle an object, whatever the publisher sent."""
-        text = payload if encoding == JSON else to_json_text(encoding, payload)
+        text = to_json_text(encoding, payload)
         if not text:
             return b"{}"
         return text if self._batches or is_object(text) else b'{"message":%b}' % text

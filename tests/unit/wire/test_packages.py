@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -432,3 +433,35 @@ _words = st.sampled_from(["PUBLISH", "RPC", "RETURN_RESULT", "SUBSCRIBE", "BATCH
 @given(st.dictionaries(_fields, _words | st.none() | st.booleans() | st.integers() | st.lists(_words) | st.just({}), max_size=6))
 def test_packages_of_any_shape_never_raise(package: dict[str, Any]) -> None:
     taken(packages(batches=True), package)
+
+
+# --- what a native peer calls JSON
+
+FORGED = b'{},"method":"RPC_RESULT","invokeid":1,"result":{"a":1}'
+NOT_JSON = [FORGED, b'1},{"method":"QUIT"', b"{", b"}{", b'"\xff"', b"NaN", b"[" * 5000]
+
+
+@pytest.mark.parametrize("payload", NOT_JSON)
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_payload_that_is_not_json_is_delivered_as_its_bytes(payload: bytes, batches: bool) -> None:
+    in_base64 = {"base64": base64.b64encode(payload).decode()}
+    translation = packages(batches=batches)
+    (delivery,) = rendered(translation, headers.Publish("t", JSON), encode_run([payload]))
+    assert delivery == {"method": "SUB_RESULT", "topic": "t", "args": in_base64}
+    (call,) = rendered(translation, headers.Call(7, "f", JSON), payload)
+    assert call == {"method": "RPC_CALL_FROM_REMOTE", "fun": "f", "invokeid": 7, "args": in_base64}
+
+
+@pytest.mark.parametrize("payload", NOT_JSON)
+def test_a_result_that_is_not_json_cannot_become_another_package(payload: bytes) -> None:
+    translation = packages()
+    call = {"method": "RPC", "fun": "f", "invokeid": 3, "args": {"_target_node": "", "_provider": ""}}
+    number = sent(translation, call)[0].call
+    (answer,) = rendered(translation, headers.Result(number, JSON), payload)
+    assert answer == {
+        "method": "RPC_RESULT",
+        "fun": "f",
+        "invokeid": 3,
+        "result": {"base64": base64.b64encode(payload).decode()},
+        "ok": True,
+    }
