@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from majula.messages.supervision import Escalate, RoleEntry, Roles, RoleSlice, Strategy
 from majula.supervision.budget import BudgetLimits
 from majula.supervision.events import (
     ChildEscalated,
+    ChildExited,
     ChildReady,
     DrainAsked,
     RolesCame,
@@ -70,6 +73,12 @@ def test_child_without_shutdown_time_is_killed_at_once() -> None:
     world.log.clear()
     world.feed(StopAsked())
     assert world.log == ["one kill"]
+
+
+def test_supervisor_that_has_stopped_waits_for_nothing() -> None:
+    world = World(THREE).begin()
+    world.feed(StopAsked())
+    assert world.core.next_deadline() == inf
 
 
 def test_supervisor_without_children_stops_at_once() -> None:
@@ -274,6 +283,21 @@ def test_child_that_is_frozen_while_it_starts_is_found_as_fast() -> None:
     assert "child.hung" in world.said("one")
 
 
+@pytest.mark.parametrize("since_start", [True, False])
+def test_child_is_hung_after_four_unanswered_pings_and_not_before(since_start: bool) -> None:
+    world = World((spec("one"),))
+    if since_start:
+        world.frozen.add("one")
+    world.begin()
+    if not since_start:
+        world.run_for(10.0)
+        world.frozen.add("one")
+    frozen_at = world.now
+    world.run_for(10.0, until=lambda: "child.hung" in world.said("one"))
+    # A ping each half second, from the first tick on; the verdict comes with the one that would be the fifth.
+    assert world.now - frozen_at == pytest.approx(5 * 0.5)
+
+
 def test_child_that_answers_is_never_killed() -> None:
     world = World(THREE).begin()
     world.run_for(1_000.0)
@@ -328,6 +352,15 @@ def test_registry_of_an_older_version_is_ignored() -> None:
     world.feed(RolesCame(Roles(5, {})))
     world.feed(RolesCame(Roles(4, {"router": RoleEntry("a1", 1, 1)})))
     assert world.roles.version == 5
+
+
+def test_end_of_a_former_life_is_ignored() -> None:
+    world = World((spec("one"),)).begin()
+    former = world.living["one"]
+    world.die("one")
+    world.feed(ChildExited(role="one", incarnation=former, reason="late"))
+    assert world.state("one") == "running"
+    assert world.said("one").count("child.died") == 1
 
 
 def test_ready_of_a_former_life_is_ignored() -> None:
