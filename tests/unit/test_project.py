@@ -239,3 +239,10 @@ def test_every_allowance_is_still_needed() -> None:
         names = {alias.name for node in imported if isinstance(node, ast.Import) for alias in node.names}
         names |= {node.module or "" for node in imported if isinstance(node, ast.ImportFrom)}
         assert target in {name.split(".")[0] for name in names}, f"{line}: not needed any more"
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
+    """Else a module in it is imported by two names, and its messages are two classes with one tag."""
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")}
+    folders |= {parent for folder in folders for parent in folder.parents if parent.is_relative_to(ROOT / "tests")}
+    assert sorted(str(folder) for folder in folders if not (folder / "__init__.py").exists()) == []
