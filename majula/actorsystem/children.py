@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from majula.actorsystem.address import NameSource
 from majula.actorsystem.connection import listen
 from majula.actorsystem.process import ChildProcess, fork_child
-from majula.actorsystem.rundir import socket_path
+from majula.actorsystem.rundir import remove_sockets_of, socket_path
 from majula.messages.actorsystem import EndHosted, HostActor, HostedEnded
 from majula.messages.base import Address, Role
 from majula.messages.supervision import Start, Started
@@ -107,8 +106,7 @@ class Children:
         self._endpoint.drain_incoming(address)
         reason = child.reap()
         del self._processes[address]
-        with suppress(FileNotFoundError):  # it ended in order and took its name along
-            os.unlink(socket_path(self._endpoint.run_dir, address))
+        remove_sockets_of(self._endpoint.run_dir, address)
         host_name = next((name for name, host in self._hosts.items() if host == address), None)
         try:
             if host_name is None:
@@ -144,8 +142,7 @@ class Children:
             self._endpoint.loop.remove_reader(child.fileno())
             child.send_signal(signal.SIGKILL)
             child.reap()
-            with suppress(FileNotFoundError):
-                os.unlink(socket_path(self._endpoint.run_dir, address))
+            remove_sockets_of(self._endpoint.run_dir, address)
         self._processes.clear()
         self._hosts.clear()
         self._hosted.clear()

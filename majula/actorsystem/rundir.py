@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -74,6 +75,16 @@ def socket_path(run_dir: str, name: str) -> str:
     if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
         raise RunDirError(f"{path}: longer than {SOCKET_PATH_BYTES} bytes; set a shorter run_dir")
     return path
+
+
+def remove_sockets_of(run_dir: str, name: str) -> None:
+    """Remove what the actor `name`, which has ended, and all below it may have left behind: a killed actor takes its children
+    along, and none of them removes its own name."""
+    with os.scandir(run_dir) as entries:
+        for entry in entries:
+            if entry.name == name or entry.name.startswith(f"{name}."):
+                with suppress(FileNotFoundError):  # one of those below has just ended in order
+                    os.unlink(entry.path)
 
 
 def remove_actor_sockets(run_dir: Path) -> int:

@@ -119,6 +119,17 @@ async def test_children_of_a_killed_supervisor_die_with_it_and_live_again(tmp_pa
         assert not is_alive(two.pid)
 
 
+async def test_killed_supervisor_leaves_no_names_of_its_children_in_the_run_directory(tmp_path: Path) -> None:
+    async with SupervisorRig(tmp_path / "r", supervisor("supervisor:a", probe("one"), probe("two"))) as rig:
+        await rig.running("one", "two")
+        before = {path.name for path in (tmp_path / "r").iterdir()}
+        one, two = rig.roles["one"], rig.roles["two"]
+        rig.kill("supervisor:a")
+        await rig.recovered("one", one)
+        await rig.recovered("two", two)
+        assert len(list((tmp_path / "r").iterdir())) == len(before)
+
+
 async def test_stopped_supervisor_is_found_and_its_children_live_again(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     async with SupervisorRig(tmp_path / "r", supervisor("supervisor:a", probe("one"))) as rig:
         await rig.running("one")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from majula.actorsystem.rundir import RunDirError, prepare, remove_actor_sockets, socket_path
+from majula.actorsystem.rundir import RunDirError, prepare, remove_actor_sockets, remove_sockets_of, socket_path
 
 
 @pytest.fixture
@@ -93,3 +93,10 @@ def test_only_sockets_of_actors_are_removed(short: Path) -> None:
     (short / "alpha").write_text("a file")
     assert remove_actor_sockets(short) == 4
     assert sorted(p.name for p in short.iterdir()) == ["alpha", "native-1.sock"]
+
+
+def test_names_of_an_ended_actor_and_of_all_below_it_are_removed_and_no_others(short: Path) -> None:
+    for name in ("a1", "a1.1", "a1.1.2", "a1.1.h3.1", "a1.10", "a2", "control.sock"):
+        (short / name).touch()
+    remove_sockets_of(str(short), "a1.1")
+    assert sorted(path.name for path in short.iterdir()) == ["a1", "a1.10", "a2", "control.sock"]
