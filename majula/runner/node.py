@@ -324,6 +324,7 @@ class Node:
             roles={} if self._tree is None else self._tree.roles,
             listeners=self._plan.listeners,
             ready_s=ready_s,
+            quarantined=self._readiness.quarantined,
         )
         try:
             print(text, flush=True)

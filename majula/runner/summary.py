@@ -19,8 +19,10 @@ def summary(
     roles: Mapping[Role, RoleEntry],
     listeners: Iterable[Listener],
     ready_s: float,
+    quarantined: Iterable[Role] = (),
 ) -> str:
-    """Several lines: the node, its addresses, its roles with their pids, and how to look at it and end it."""
+    """Several lines: the node, its addresses, its roles with their pids, those that could not be kept alive, and how to look at
+    it and end it."""
     lines = [
         f"majula node {node_id} is ready after {ready_s:.2f} s (pid {pid}, configuration {source})",
         f"  data       {data_dir}",
@@ -29,8 +31,10 @@ def summary(
     for listener in listeners:
         what = "http, ws" if listener.name.startswith("http") else "native"
         lines.append(f"  {what:10} {address_of(listener)}   {listener.role}")
-    width = max((len(role) for role in roles), default=0)
+    quarantined = tuple(quarantined)
+    width = max((len(role) for role in (*roles, *quarantined)), default=0)
     lines += [f"  role       {role:{width}}  pid {entry.pid}" for role, entry in roles.items()]
+    lines += [f"  role       {role:{width}}  in quarantine: `majula status` says why" for role in sorted(quarantined)]
     lines.append("  stop with Ctrl-C or SIGTERM; look with: majula status")
     return "\n".join(lines)
 

@@ -80,6 +80,7 @@ async def test_vital_role_that_cannot_start_ends_the_node_naming_role_and_reason
 async def test_role_that_is_not_vital_and_cannot_start_leaves_the_node_degraded(tmp_path: Path) -> None:
     async with NodeRig(tmp_path / "n", environment={"PROBE_FAIL": "router"}) as node:
         assert (await node.status())["state"] == "degraded"
+        assert any(line.split()[1:4] == ["router", "in", "quarantine:"] for line in node.out)
         assert await node.ask_gateway() == await node.pid(f"gateway:{node.ports[0]}")
 
 
