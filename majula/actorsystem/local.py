@@ -36,6 +36,7 @@ class LocalPost:
         name: of the process.
         mailboxes: of its actors, by local id; the owner's own dict.
         is_stopped: whether nothing may be delivered any more.
+        items_limit: messages and batches that may wait.
     """
 
     def __init__(
@@ -44,12 +45,15 @@ class LocalPost:
         name: str,
         mailboxes: Mapping[int, Mailbox],
         is_stopped: Callable[[], bool],
+        *,
+        items_limit: int = _ITEMS_LIMIT,
     ) -> None:
         self.batches_lost = 0
         self._loop = loop
         self._name = name
         self._mailboxes = mailboxes
         self._is_stopped = is_stopped
+        self._items_limit = items_limit
         self._items: deque[tuple[int, int, Message | bytes]] = deque()  # target, source
         self._batch_bytes = 0
         self._scheduled = False
@@ -61,13 +65,14 @@ class LocalPost:
 
     def send(self, target: int, source: int, item: Message | bytes) -> bool:
         """Queue it. False: there is no such target, or too much waits."""
-        if target not in self._mailboxes or len(self._items) >= _ITEMS_LIMIT:
+        if target not in self._mailboxes:
+            return False
+        is_batch = isinstance(item, bytes)
+        if len(self._items) >= self._items_limit or (is_batch and self._batch_bytes >= DATA_HIGH_BYTES):
+            if len(self._refused) < _REFUSED_LIMIT:
+                self._refused.add((source, target))
             return False
         if isinstance(item, bytes):
-            if self._batch_bytes >= DATA_HIGH_BYTES:
-                if len(self._refused) < _REFUSED_LIMIT:
-                    self._refused.add((source, target))
-                return False
             self._batch_bytes += len(item)
         self._items.append((target, source, item))
         self._schedule()
@@ -96,7 +101,7 @@ class LocalPost:
                 mailbox.receive(item, self.address(source))
             elif source in self._mailboxes:
                 self._mailboxes[source].returned(item, self.address(target))
-        if self._refused and self._batch_bytes <= DATA_HIGH_BYTES // 2:
+        if self._refused and self._batch_bytes <= DATA_HIGH_BYTES // 2 and len(self._items) <= self._items_limit // 2:
             refused, self._refused = self._refused, set()
             for source, target in refused:
                 if source in self._mailboxes:

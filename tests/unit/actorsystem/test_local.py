@@ -138,3 +138,11 @@ def test_a_batch_whose_target_ended_meanwhile_is_counted(post: LocalPost, loop: 
     del boxes[2]
     loop.turn()
     assert post.batches_lost == 1
+
+
+def test_who_was_refused_a_message_hears_when_half_of_the_queue_is_gone(loop: TurnedLoop, boxes: dict[int, Recorder]) -> None:
+    post = LocalPost(cast(asyncio.AbstractEventLoop, loop), "a7", boxes, lambda: False, items_limit=4)
+    assert [post.send(2, 1, Note(number)) for number in range(5)] == [True, True, True, True, False]
+    loop.turn()
+    loop.turn()
+    assert boxes[1].seen == [("writable", "a7#2")]
