@@ -85,7 +85,7 @@ def publish(client: Peer, topic: str, *messages: bytes, flags: int = 0, request:
 
 async def add(client: Peer, number: int = 1) -> None:
     """A function of the node itself answers."""
-    client.send(Call(number, "add", MSGPACK), msgspec.msgpack.encode({"a": 2, "b": 3}))
+    client.send(Call(number, "add", MSGPACK, provider="init"), msgspec.msgpack.encode({"a": 2, "b": 3}))
     assert await client.read() == (Result(number, MSGPACK), msgspec.msgpack.encode({"sum": 5}))
 
 
