@@ -182,3 +182,15 @@ def test_claim_whose_client_leaves_while_the_slices_are_gathered_does_not_hold_t
     directory.open(0.0)
     assert directory.take_orders() == []
     assert claim(directory, TWO, "s2", OTHER) == [Tell(TWO, Granted(1))]
+
+
+@pytest.mark.parametrize("first_told", [ONE, TWO])
+def test_of_two_that_were_admitted_without_the_router_the_older_stays_whatever_their_names(first_told: str) -> None:
+    directory = ClientDirectory()
+    sessions = {ONE: ("s9", SECRET, 1.0), TWO: ("s1", OTHER, 2.0)}
+    orders: list[Tell] = []
+    for gateway in sorted(sessions, key=lambda each: each != first_told):
+        name, secret, at = sessions[gateway]
+        orders += served(directory, gateway, name, secret, at=at)
+    assert orders == [Tell(TWO, CloseSession("ann", "s1", "conflict"))]
+    assert owner(directory) == "s9"
