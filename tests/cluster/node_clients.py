@@ -109,9 +109,14 @@ class Load:
         messages, answers = len(self.received) + 50, len(self.answered_at) + 50
         await self._clients.until(lambda: len(self.received) >= messages and len(self.answered_at) >= answers)
 
-    async def is_delivered(self) -> None:
+    async def until_published(self, number: int) -> None:
+        """Returns when so many messages were published: the messages are the clock of a paced run."""
+        while self.published < number:
+            await self.goes_on()
+
+    async def is_delivered(self, *, within_s: float = GUARD_S) -> None:
         """Returns when all that was to be published has been, and the last one has come."""
-        async with asyncio.timeout(GUARD_S):
+        async with asyncio.timeout(within_s):
             await self._tasks[0]
         await self._clients.until(lambda: bool(self.received) and self.received[-1] == self.published - 1)
 
