@@ -21,7 +21,7 @@ CONTROL = ("router", "topic_manager", "rpc_broker", "supervisor:control")
 GATEWAYS = ("near gateway", "far gateway", "supervisor:data")
 ROLES = (*CONTROL, *GATEWAYS, *TREE, "logger")
 CASES = [(role, number) for number in (signal.SIGKILL, signal.SIGSTOP) for role in ROLES]
-CLEAR = {"answer", "connection_lost", "provider_lost", "no_provider", "overloaded", "draining"}
+CLEAR = {"answer", "connection_lost", "provider_lost", "no_provider", "unavailable", "overloaded", "draining"}
 """How a call may end here. A deadline is not among them: it would mean that nobody told the caller."""
 
 
