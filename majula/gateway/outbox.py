@@ -14,8 +14,8 @@ lets the reserve fill up as well is cut off.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from itertools import chain
 
 from msgspec import Struct
 
@@ -76,7 +76,7 @@ class Outbox:
         self.is_full = False
         self.backlog = 0
         """Frames that `feed` has announced, at most."""
-        self._backlog: Iterator[bytes] = iter(())
+        self._backlog: deque[Iterator[bytes]] = deque()
         self._frames: list[bytes] = []
         self._counts: list[int] = []  # messages in each of `_frames`
         self._limit_bytes = limits.queue_bytes
@@ -136,8 +136,12 @@ class Outbox:
     def feed(self, frames: Iterator[bytes], count: int) -> None:
         """Frames (kept values) that are fetched when they are taken, so that any number of them costs no room here. They come
         behind what waits already, and may come behind what is put in later."""
-        self._backlog = chain(self._backlog, frames)
+        self._backlog.append(frames)
         self.backlog += count
+
+    def lose(self, messages: int) -> None:
+        """So many messages were not even put in: they are told by SLOW as dropped ones are."""
+        self._dropped_messages += messages
 
     def take(self, limit_bytes: int, now: float) -> list[bytes]:
         """The next frames, of at least `limit_bytes` in all if so much waits; empty: nothing waits."""
@@ -193,11 +197,13 @@ class Outbox:
 
     def _fetch(self, limit_bytes: int) -> None:
         while self.bytes <= limit_bytes:
-            frame = next(self._backlog, None)
-            if frame is None:
+            if not self._backlog:
                 self.backlog = 0
-                self._backlog = iter(())
                 return
+            frame = next(self._backlog[0], None)
+            if frame is None:
+                self._backlog.popleft()
+                continue
             self._frames.append(frame)
             self._counts.append(0)
             self.bytes += len(frame)

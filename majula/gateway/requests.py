@@ -7,7 +7,8 @@ of it; with `sync` the answer waits until all of them act by it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -23,7 +24,7 @@ from majula.errors import (
 from majula.gateway.calls import Calls
 from majula.gateway.outlets import Outlets
 from majula.gateway.routes import Routes
-from majula.gateway.session import Session
+from majula.gateway.session import Session, SubscriptionKey
 from majula.gateway.settings import GatewayLimits
 from majula.messages.base import Role
 from majula.rpc.operations import SERVICES as SERVICES_OPERATION
@@ -56,8 +57,11 @@ _CONFIRMATIONS = 65_536
 _WATCH_S = 5.0
 # Subscriptions watched at a time; a change of a retained value looks at each of them.
 _WATCHES = 1_024
-# Retained values that are announced to one client and not sent yet. Each is a reference to a topic that exists anyway.
+# Retained values that are announced to one client and not sent yet; of more it is told by SLOW. Each is a reference to a topic
+# that exists anyway.
 _BACKLOG = 1 << 18
+# Topics that are looked at in one turn of the loop: 1 ms.
+_WALK_STEPS = 2_048
 
 _encode_msgpack = msgspec.msgpack.Encoder().encode
 _encode_json = msgspec.json.Encoder().encode
@@ -122,6 +126,7 @@ class Requests:
         self._last_token = 0
         self._confirmations: dict[int, tuple[Session, int]] = {}
         self._watches: deque[_Watch] = deque()
+        self._walks: dict[Session, deque[tuple[SubscriptionKey, Iterator[str | None]]]] = {}  # topics still to be looked for
         self._retaining: dict[int, tuple[Session, int]] = {}  # unsettled retained publishes: number -> publisher, its request
 
     # --- topics
@@ -131,6 +136,8 @@ class Requests:
         check_subject(header.topic, pattern=header.pattern)
         if header.queue:
             check_name(header.queue, what="queue group")
+        if header.retained and len(self._walks.get(session, ())) >= self._limits.subscriptions:
+            raise LimitReached("this client asks for retained values faster than they are looked up", limit="subscriptions")
         key = (header.topic, header.pattern, header.queue)
         if key not in session.subscriptions:
             if len(session.subscriptions) >= self._limits.subscriptions:
@@ -192,14 +199,54 @@ class Requests:
             self._out.answer(session, encode_frame(Ack(request, "accepted")), now)
 
     def _send_retained(self, session: Session, header: Subscribe, now: float) -> None:
-        topics = [topic for topic, _ in self.retained.matching(header.topic, pattern=header.pattern)]
-        if topics and session.outbox.backlog + len(topics) <= _BACKLOG:
-            # Looked up when it is sent: the newest value there is then.
-            session.outbox.feed((frame for topic in topics if (frame := self.retained.get(topic)) is not None), len(topics))
-            if not session.is_dirty:
-                self._out.mark(session)
+        key = (header.topic, header.pattern, header.queue)
+        walk = self.retained.matching(header.topic, pattern=header.pattern)
+        self._walks.setdefault(session, deque()).append((key, walk))
         if len(self._watches) < _WATCHES:
             self._watches.append(_Watch(session, header, now + _WATCH_S))
+
+    def has_walks(self) -> bool:
+        """Whether `walk` has something to do."""
+        return bool(self._walks)
+
+    def walk(self) -> None:
+        """Look for the retained values that new subscriptions asked for: some steps in each turn of the loop, of one session
+        after the other, so that nobody's subscriptions hold up the others."""
+        left = _WALK_STEPS
+        for _ in range(len(self._walks)):
+            session, walks = next(iter(self._walks.items()))
+            del self._walks[session]
+            if not session.is_open:
+                continue
+            found: list[str] = []
+            while walks and left > 0:
+                key, walk = walks[0]
+                if key in session.subscriptions:
+                    for topic in islice(walk, left):
+                        left -= 1
+                        if topic is not None:
+                            found.append(topic)
+                if left > 0:  # the walk is at its end, or nobody waits for it any more
+                    walks.popleft()
+                    left -= 1
+            if walks:
+                self._walks[session] = walks
+            if found:
+                if session.outbox.backlog + len(found) <= _BACKLOG:
+                    session.outbox.feed(self._newest(found), len(found))
+                else:
+                    session.outbox.lose(len(found))
+                if not session.is_dirty:
+                    self._out.mark(session)
+            if left <= 0:
+                return
+
+    def _newest(self, topics: list[str]) -> Iterator[bytes]:
+        """The values of these topics, each looked up when it is sent: the newest that there is then."""
+        for topic in topics:
+            frame = self.retained.get(topic)
+            if frame is not None:
+                yield frame
 
     # --- functions
 

@@ -339,6 +339,7 @@ class Switch:
         """Who has something waiting: clients, gateways, and the sessions that have been ended since the last time (whose
         connections are to hear `end(session.ended_by)` after their last flush)."""
         out = self._out
+        self.requests.walk()
         while out.overrun:
             overrun, out.overrun = out.overrun, []
             for session in overrun:
@@ -359,7 +360,8 @@ class Switch:
 
     def has_waiting(self) -> bool:
         """Whether `take_dirty` would give anything."""
-        return bool(self._out.dirty or self._out.dirty_peers or self._out.overrun or self._ended)
+        out = self._out
+        return bool(out.dirty or out.dirty_peers or out.overrun or self._ended or self.requests.has_walks())
 
     def is_idle(self) -> bool:
         """Nothing is in flight: no call waits for its answer, no frame for its client. What a drain waits for."""

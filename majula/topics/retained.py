@@ -123,16 +123,16 @@ class RetainedCopy:
         value = self._values.get(topic)
         return None if value is None else _decode(value).frame
 
-    def matching(self, subject: str, *, pattern: bool) -> Iterator[tuple[str, bytes]]:
-        """The values that a new subscription gets, as (topic, frame). Lazy, so that a caller may take them in portions; the
-        table must not change meanwhile."""
+    def matching(self, subject: str, *, pattern: bool) -> Iterator[str | None]:
+        """The topics with values that a new subscription gets; None for each step that found none.
+
+        Looking through all topics of a node takes as long as 0.1 s, so it is done in portions. The table may change meanwhile:
+        what is removed may be named still, what is added may be missed.
+        """
         if not (pattern and has_wildcard(subject)):
-            frame = self.get(subject)
-            if frame is not None:
-                yield subject, frame
+            yield subject if subject in self._values else None
             return
-        for topic in self._tree.find(subject.split("."), 0, is_root=True):
-            yield topic, _decode(self._values[topic]).frame
+        yield from self._tree.find(subject.split("."), 0, is_root=True)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -165,10 +165,10 @@ class _Tree:
             node, level = path.pop()
             del node.children[level]
 
-    def find(self, levels: list[str], at: int, *, is_root: bool = False) -> Iterator[str]:
+    def find(self, levels: list[str], at: int, *, is_root: bool = False) -> Iterator[str | None]:
+        """The topics below that match; None for each node that is none. Nodes may come and go between two steps."""
         if at == len(levels):
-            if self.topic is not None:
-                yield self.topic
+            yield self.topic
             return
         level = levels[at]
         if level not in ("*", ">"):
@@ -176,7 +176,8 @@ class _Tree:
             if child is not None:
                 yield from child.find(levels, at + 1)
             return
-        for name, child in self.children.items():
+        yield None
+        for name, child in tuple(self.children.items()):
             if is_root and name == SYSTEM_LEVEL:
                 continue
             if level == "*":
@@ -184,13 +185,12 @@ class _Tree:
             else:
                 yield from child.all()
 
-    def all(self) -> Iterator[str]:
-        """Every topic at and below this node."""
+    def all(self) -> Iterator[str | None]:
+        """Every topic at and below this node, None for each node that has none."""
         nodes = [self]
         while nodes:
             node = nodes.pop()
-            if node.topic is not None:
-                yield node.topic
+            yield node.topic
             nodes.extend(node.children.values())
 
 

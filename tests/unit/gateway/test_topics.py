@@ -7,7 +7,7 @@ import pytest
 
 from majula.gateway.settings import GatewayLimits
 from majula.topics.retained import RetainedValue
-from majula.wire.frames import encode_frame, encode_run, split_run
+from majula.wire.frames import FrameReader, encode_frame, encode_run, split_run
 from majula.wire.headers import RETAIN, RETAINED, Ack, Error, Hello, Ping, Pong, Publish, Slow, Subscribe, Unsubscribe
 
 from .world import Client, Node
@@ -489,3 +489,51 @@ def test_a_gateway_that_dies_is_no_longer_sent_to() -> None:
     node.kill(2)
     node.client().publish("a", b"x")
     assert node.switches[0].statistics()["peers"] == 0
+
+
+def test_looking_for_retained_values_takes_a_bounded_part_of_a_turn() -> None:
+    node = Node()
+    retain(node, *(kept(f"a{n}") for n in range(5_000)))
+    client, other = node.client(reads=False), node.client()
+    frames = b"".join(encode_frame(Subscribe(0, f"*.*.z{n}", True, "", True)) for n in range(20))
+    chunk, spans = FrameReader(limit_bytes=1 << 20).feed(frames)
+    switch = node.switches[0]
+    switch.receive(client.session, chunk, spans, node.now)
+    turns = 0
+    while switch.has_waiting():
+        switch.take_dirty(node.now)
+        turns += 1
+    assert turns >= 20 * 5_000 / 2_048
+    other.send(Subscribe(1, "a7", retained=True))
+    assert [type(header) for header in other.headers()] == [Ack, Publish]
+
+
+def test_retained_values_of_one_client_do_not_hold_up_those_of_another() -> None:
+    node = Node()
+    retain(node, *(kept(f"a{n}") for n in range(5_000)))
+    greedy, modest = node.client(reads=False), node.client(reads=False)
+    for client, count, topic in ((greedy, 50, "*.*.z"), (modest, 1, "a7")):
+        frames = b"".join(encode_frame(Subscribe(0, f"{topic}{n}" if count > 1 else topic, True, "", True)) for n in range(count))
+        chunk, spans = FrameReader(limit_bytes=1 << 20).feed(frames)
+        node.switches[0].receive(client.session, chunk, spans, node.now)
+    for _ in range(2):
+        node.switches[0].take_dirty(node.now)
+    assert modest.messages() == [b"k"]
+
+
+def test_many_announcements_of_retained_values_cost_no_more_than_few() -> None:
+    node = Node()
+    client = node.client(reads=False)
+    for n in range(3_000):
+        client.session.outbox.feed(iter([b"%d" % n]), 1)
+    # Nested iterators would take this 3,000 steps for each frame, and 100,000 of them the stack.
+    assert len(client.session.outbox.take(1 << 30, node.now)) == 3_000
+
+
+def test_retained_values_beyond_what_may_be_announced_are_told_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("majula.gateway.requests._BACKLOG", 10)
+    node = Node()
+    retain(node, *(kept(f"a{n}") for n in range(50)))
+    client = node.client()
+    client.send(Subscribe(0, ">", True, retained=True))
+    assert client.headers() == [Slow(50)]
