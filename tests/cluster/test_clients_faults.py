@@ -7,11 +7,14 @@ asserted only guards against clients that never come back.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
-from tests.cluster.node_clients import GUARD_S, TREE, Outcome, harm_under_load
+from majula.errors import Unavailable
+from tests.cluster.node_clients import GUARD_S, TREE, Outcome, harm_under_load, running_node
 from tests.cluster.node_rig import record_recovery
 
 pytestmark = pytest.mark.slow
@@ -69,3 +72,37 @@ def says_why(outcome: Outcome, reason: str) -> bool:
         return f"(pid {outcome.pids[0]})" in reason
     # A stopped process is killed by who found it hung; the logger's watch says the same in other words.
     return "SIGKILL" in reason or (outcome.fault == "SIGSTOP" and reason == "hung: 4 pings unanswered")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+async def test_a_synchronous_subscription_without_topic_manager_misses_nothing_or_says_unavailable(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with running_node(tmp_path / "node") as clients:
+        near, far = await clients.connect(0), await clients.connect(1)
+        os.kill(await clients.node.pid("topic_manager"), number)
+        if number == signal.SIGSTOP:  # it is found after more than the 2 s that a confirmation is waited for
+            with pytest.raises(Unavailable):
+                await far.subscribe("t", sync=True)
+            await clients.node.until_said("child.died", "topic_manager")
+            await clients.node.until_serving()
+        subscription = await far.subscribe("t", sync=True)
+        await near.publish("t", "not missed")
+        async with asyncio.timeout(GUARD_S):
+            assert (await anext(subscription)).payload == "not missed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+async def test_a_synchronous_registration_without_broker_can_be_called_everywhere_or_says_unavailable(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with running_node(tmp_path / "node") as clients:
+        near, far = await clients.connect(0), await clients.connect(1)
+        os.kill(await clients.node.pid("rpc_broker"), number)
+        if number == signal.SIGSTOP:
+            with pytest.raises(Unavailable):
+                await far.register("f", lambda: "here", sync=True)
+            await clients.node.until_said("child.died", "rpc_broker")
+            await clients.node.until_serving()
+        await far.register("f", lambda: "here", sync=True)
+        assert await near.call("f") == "here"
