@@ -221,7 +221,8 @@ class Calls:
             return
         deadline = now + min(header.timeout_ms, _TIMEOUT_LIMIT_MS) / 1000.0
         self._send(_Attempt(session, header, session.client_id, deadline), body, now)
-        if header.timeout_ms <= _TIMEOUT_LIMIT_MS and header.headers is None:
+        # A caller that writes a `source`, which is overwritten, could make its plans as large as it likes.
+        if header.timeout_ms <= _TIMEOUT_LIMIT_MS and header.headers is None and not header.source:
             self._plan(session, header)
 
     def call_from_peer(self, peer: Peer, header: Call, body: bytes, now: float) -> None:

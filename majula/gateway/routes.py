@@ -21,6 +21,8 @@ from majula.wire.headers import RETAIN, Publish
 
 # Strangers choose topics: this bounds what a flood of new ones costs. An entry is some 400 bytes.
 CACHE_LIMIT = 4_096
+# A topic has 256 bytes at most, so a longer header has fields that nobody knows: it is served, and forgotten.
+_KEPT_HEADER_BYTES = 512
 
 
 class GroupRoute:
@@ -168,6 +170,8 @@ def _publish_header(header_bytes: bytes) -> Publish:
 
 
 def _keep(cache: dict[bytes, Route], header_bytes: bytes, route: Route) -> None:
+    if len(header_bytes) > _KEPT_HEADER_BYTES:
+        return
     if len(cache) >= CACHE_LIMIT:
         cache.clear()
     cache[header_bytes] = route

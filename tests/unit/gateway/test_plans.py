@@ -169,3 +169,12 @@ def test_a_header_that_is_cut_off_ends_its_connection_only(header: bytes) -> Non
             (2 + len(header) + len(behind)).to_bytes(4, "little") + len(header).to_bytes(2, "little") + header + behind
         )
     assert caller.was_ended
+
+
+def test_a_caller_cannot_make_its_plans_large_by_a_source_of_its_own() -> None:
+    node = Node()
+    serves, caller = node.client("p"), node.client("c")
+    serves.send(Register(0, "f"))
+    caller.send(Call(1, "f", source="x" * 60_000))
+    assert answer(serves).source == "c"
+    assert caller.session.plans == {}

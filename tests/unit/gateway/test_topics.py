@@ -7,7 +7,7 @@ import pytest
 
 from majula.gateway.settings import GatewayLimits
 from majula.topics.retained import RetainedValue
-from majula.wire.frames import FrameReader, encode_frame, encode_run, split_run
+from majula.wire.frames import FrameReader, encode_frame, encode_run, pack_frame, split_run
 from majula.wire.headers import RETAIN, RETAINED, Ack, Error, Hello, Ping, Pong, Publish, Slow, Subscribe, Unsubscribe
 
 from .world import Client, Node
@@ -537,3 +537,13 @@ def test_retained_values_beyond_what_may_be_announced_are_told_as_lost(monkeypat
     client = node.client()
     client.send(Subscribe(0, ">", True, retained=True))
     assert client.headers() == [Slow(50)]
+
+
+def test_a_header_with_much_that_nobody_knows_is_served_and_not_kept() -> None:
+    node = Node()
+    wants = subscriber(node, "a")
+    header = msgspec.msgpack.encode([3, "a", 0, 0, 0, "", None, "x" * 1_000])
+    publisher = node.client()
+    publisher.send_bytes(pack_frame(header, encode_run([b"one"])))
+    assert wants.messages() == [b"one"]
+    assert node.switches[0].statistics()["headers"] == 0
