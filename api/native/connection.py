@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import struct
+from math import inf
 from typing import Protocol, cast
 
 from majula.errors import ConnectionLost, InternalError, MajulaError, PermissionDenied, ProtocolError, Unavailable
@@ -31,6 +32,8 @@ _JOIN_BYTES = 16_384
 # A chunk of more frames than this is served in parts, but not in more than four.
 _PART_FRAMES = 16
 _PARTS = 4
+# A client that does not take its last frames within this time is cut off.
+_CLOSE_S = 5.0
 _PING_S = 20.0
 _PINGS = 2
 
@@ -70,6 +73,7 @@ class NativeConnection(asyncio.Protocol):
         self._rest: list[Span] = []  # frames of `_chunk` that are still to be served
         self._is_paused = False
         self._is_over = False
+        self._closing_at = inf
         self._last_ping = 0
         self._unsent_bytes = 0
         self.opened_at = self.heard_at = self.moved_at = self._loop.time()
@@ -175,6 +179,10 @@ class NativeConnection(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Once a second or so: is this client alive, and does it read?"""
+        if self._is_over:
+            if now - self._closing_at > _CLOSE_S:
+                self._transport.abort()
+            return
         limits = self._context.settings.limits
         if self._session is None:
             if now - self.opened_at > limits.header_s and self._admission is None:
@@ -183,9 +191,9 @@ class NativeConnection(asyncio.Protocol):
         if self._reader.held_bytes and now - self.heard_at > limits.body_s:
             self._fail(ProtocolError(f"a frame made no progress for {limits.body_s:g} s"))
             return
-        if self._is_paused and (unsent_bytes := self._transport.get_write_buffer_size()) != self._unsent_bytes:
-            self._unsent_bytes = unsent_bytes
-            self.moved_at = now
+        if self._is_paused:
+            self._look_at_reading(now)
+            return
         # Who reads is alive, however slowly.
         silent_s = now - max(self.heard_at, self.moved_at)
         if silent_s < _PING_S:
@@ -193,11 +201,19 @@ class NativeConnection(asyncio.Protocol):
         elif silent_s >= _PING_S * (_PINGS + 1):
             self._fail(ConnectionLost(f"{_PINGS} pings were not answered"))
             return
-        elif silent_s >= _PING_S * (self._last_ping + 1) and not self._is_paused:
+        elif silent_s >= _PING_S * (self._last_ping + 1):
             self._last_ping += 1
             self._transport.write(encode_frame(Ping(self._last_ping)))
-        if self._is_paused and now - self.moved_at > limits.silent_s:
-            self._fail(ConnectionLost(f"the client took no byte for {limits.silent_s:g} s"))
+
+    def _look_at_reading(self, now: float) -> None:
+        """A client that does not read cannot answer pings either: it has as long as it needs to take one byte more."""
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if unsent_bytes != self._unsent_bytes:
+            self._unsent_bytes = unsent_bytes
+            self.moved_at = now
+        silent_s = self._context.settings.limits.silent_s
+        if now - self.moved_at > silent_s:
+            self._fail(ConnectionLost(f"the client took no byte for {silent_s:g} s"))
             # It does not read what is left either.
             self._transport.abort()
 
@@ -296,4 +312,5 @@ class NativeConnection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._is_over = True
+        self._closing_at = self._loop.time()
         self._transport.close()

@@ -111,6 +111,8 @@ class NativeEdge:
 
     def _sweep_now(self) -> None:
         self._sweep = None
-        self.look(self.context.loop.time())
-        if self._connections:
-            self._sweep = self.context.loop.call_later(_SWEEP_S, self._sweep_now)
+        try:
+            self.look(self.context.loop.time())
+        finally:
+            if self._connections:
+                self._sweep = self.context.loop.call_later(_SWEEP_S, self._sweep_now)

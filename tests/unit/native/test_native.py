@@ -299,22 +299,48 @@ async def test_a_reader_that_stops_is_bounded_told_of_its_gap_and_slows_nobody(t
         assert dropped > 100
 
 
-async def test_a_client_that_takes_no_byte_for_too_long_is_cut_off(tmp_path: Path) -> None:
-    async with serve(tmp_path, GatewayLimits(silent_s=30.0)) as native:
-        slow, publisher = await native.client("slow"), await native.client()
-        await slow.subscribe("a")
-        slow.reader._transport.pause_reading()  # type: ignore[attr-defined]  # a client that does not read
-        run = encode_run([b"x" * (1 << 20)])
-        for _ in range(4):
-            publisher.send(Publish("a"), run)
-        await publisher.writer.drain()
-        publisher.send(Ping(1))
-        await publisher.read()
+async def stuck(native: Native) -> None:
+    """The client `slow` has stopped to read, and more waits for it than its transport takes."""
+    slow, publisher = await native.client("slow"), await native.client("publisher")
+    await slow.subscribe("a")
+    slow.reader._transport.pause_reading()  # type: ignore[attr-defined]  # a client that does not read
+    run = encode_run([b"x" * (1 << 20)])
+    for _ in range(4):
+        publisher.send(Publish("a"), run)
+    await publisher.writer.drain()
+    publisher.send(Ping(1))
+    await publisher.read()
+
+
+async def until_connections(native: Native, count: int) -> None:
+    async with asyncio.timeout(10):
+        while native.edge.statistics()["native_connections"] != count:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("silent_s", [30.0, 60.0, 90.0])
+async def test_a_client_that_takes_no_byte_for_too_long_is_cut_off(tmp_path: Path, silent_s: float) -> None:
+    async with serve(tmp_path, GatewayLimits(silent_s=silent_s)) as native:
+        await stuck(native)
         native.look(0.0)
-        native.look(29.0)
+        native.look(silent_s - 1.0)
         assert native.gateway.switch.session_of("slow") is not None
-        native.look(32.0)
+        native.look(silent_s + 2.0)
+        await until_connections(native, 1)
+        assert native.gateway.switch.session_of("slow") is None
+
+
+async def test_a_closed_connection_whose_client_does_not_read_is_cut_off(tmp_path: Path) -> None:
+    async with serve(tmp_path) as native:
+        await stuck(native)
+        session = native.gateway.switch.session_of("slow")
+        assert session is not None
+        native.gateway.switch.close(session, Draining(), native.gateway.loop.time())
+        native.gateway.wake()
         await native.until_clients(1)
+        await asyncio.sleep(0)
+        native.look(6.0)
+        await until_connections(native, 1)
 
 
 async def test_more_connections_than_the_limit_are_refused(tmp_path: Path) -> None:
