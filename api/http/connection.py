@@ -139,15 +139,22 @@ class HttpConnection(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         now = self._progress_at = self._now()
         self._reader.feed(data)
+        body: list[bytes] = []  # passed on together: each chunk by itself would cost more than what is in it
         while (piece := self._reader.next()) is not None:
             if isinstance(piece, bytes):
-                self._pass_on(piece)
-            elif isinstance(piece, Head):
+                body.append(piece)
+                continue
+            if body:
+                self._pass_on(b"".join(body))
+                body.clear()
+            if isinstance(piece, Head):
                 self._begin(piece)
             else:
                 self._refuse(piece)
             if self._ends_at is not None or self._transport is None:
                 return
+        if body:
+            self._pass_on(b"".join(body))
         if not self._reader.owes_head:
             self._began_at = None
         elif self._began_at is None:

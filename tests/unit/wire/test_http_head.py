@@ -183,3 +183,18 @@ def test_a_client_owes_a_body_until_it_is_whole() -> None:
 def test_any_bytes_are_read_or_refused_once(data: bytes) -> None:
     pieces = read(data, data)
     assert not any(isinstance(piece, Exception) for piece in pieces[:-1])
+
+
+@given(st.lists(st.integers(1, 40), max_size=20), st.lists(st.integers(1, 9), min_size=1, max_size=8))
+def test_requests_are_cut_alike_however_they_arrive(chunks: list[int], cuts: list[int]) -> None:
+    body = b"".join(b"%x\r\n%b\r\n" % (size, b"x" * size) for size in chunks) + b"0\r\n\r\n"
+    stream = request("Transfer-Encoding: chunked", body=body) + request("Content-Length: 3", body=b"abc") + request()
+    parts, at = [], 0
+    while at < len(stream):
+        parts.append(stream[at : at + cuts[len(parts) % len(cuts)]])
+        at += len(parts[-1])
+    for arrived in ([stream], parts):
+        pieces = read(*arrived)
+        heads = [piece for piece in pieces if isinstance(piece, Head)]
+        assert [head.body_bytes for head in heads] == [None, 3, 0]
+        assert b"".join(piece for piece in pieces if isinstance(piece, bytes)) == body + b"abc"
