@@ -189,7 +189,8 @@ def test_any_bytes_are_read_or_refused_once(data: bytes) -> None:
 def test_requests_are_cut_alike_however_they_arrive(chunks: list[int], cuts: list[int]) -> None:
     body = b"".join(b"%x\r\n%b\r\n" % (size, b"x" * size) for size in chunks) + b"0\r\n\r\n"
     stream = request("Transfer-Encoding: chunked", body=body) + request("Content-Length: 3", body=b"abc") + request()
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while at < len(stream):
         parts.append(stream[at : at + cuts[len(parts) % len(cuts)]])
         at += len(parts[-1])
