@@ -24,6 +24,9 @@ MESSAGE_PREFIX_BYTES = _LENGTH.size
 
 MAX_HEADER_BYTES = 65_535
 
+# Chunks of an unfinished frame that are kept apart: a peer that sends two bytes at a time must not cost 50 for each.
+_MAX_PARTS = 512
+
 _encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[AnyHeader] = msgspec.msgpack.Decoder(AnyHeader)
 _decode = _decoder.decode
@@ -217,6 +220,8 @@ class FrameReader:
             self._parts.append(data)
             self._held_bytes += len(data)
             if self._held_bytes < self._wanted_bytes:
+                if len(self._parts) >= _MAX_PARTS:
+                    self._parts = [b"".join(self._parts)]
                 return b"", []
             data = b"".join(self._parts)
             self._parts.clear()

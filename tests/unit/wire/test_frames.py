@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +96,19 @@ def test_a_frame_at_the_limit_is_taken() -> None:
 def test_lengths_that_contradict_each_other_are_refused(lengths: bytes) -> None:
     with pytest.raises(ProtocolError):
         FrameReader(limit_bytes=100).feed(lengths + b"\x91\x0f")
+
+
+def test_a_frame_that_comes_in_tiny_pieces_costs_no_more_than_it_holds() -> None:
+    frame = encode_frame(Publish("t"), encode_run([b"x" * 50_000]))
+    reader = FrameReader(limit_bytes=1 << 20)
+    last = len(frame) - 2
+    tracemalloc.start()
+    try:
+        for at in range(0, last, 2):
+            reader.feed(frame[at : min(at + 2, last)])
+        held_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    chunk, ((start, _, end),) = reader.feed(frame[last:])
+    assert chunk[start:end] == frame
+    assert held_bytes < 3 * len(frame)
