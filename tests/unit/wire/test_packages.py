@@ -422,8 +422,13 @@ def test_open_requests_are_bounded() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_answered(data: bytes) -> None:
-    assert taken(packages(), data)[1]
+def test_any_bytes_that_are_no_package_are_answered(data: bytes) -> None:
+    assert taken(packages(), b"!" + data)[1]
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise(data: bytes) -> None:
+    taken(packages(), data)
 
 
 _fields = st.sampled_from(["method", "topic", "fun", "args", "invokeid", "result", "id", "ok", "error", "packages", "queue"])
