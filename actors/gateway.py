@@ -96,6 +96,7 @@ class GatewayActor(MajulaActor):
         self._idle: asyncio.Event | None = None
         self._are_tables_here = asyncio.Event()
         self._bad_batches = 0
+        self._stray_batches = 0
         self._sockets = await take_sockets(self.run_dir, self._socket_names())
         for path in config.edges:
             module, _, name = path.partition(":")
@@ -156,7 +157,8 @@ class GatewayActor(MajulaActor):
 
     def on_frames(self, frames: bytes, sender: Address) -> None:
         role = self._gateways.get(sender)
-        if role is None:
+        if role is None:  # of a life that has ended, or one that the registry has not named yet
+            self._stray_batches += 1
             return
         reader = self._readers[role]
         try:
@@ -207,7 +209,11 @@ class GatewayActor(MajulaActor):
         found: dict[str, int | float | str] = dict(self.switch.statistics())
         for edge in self._edges:
             found |= edge.statistics()
-        return found | self._exchange.statistics() | {"serving": int(self._is_serving), "bad_batches_total": self._bad_batches}
+        found |= self._exchange.statistics()
+        found["serving"] = int(self._is_serving)
+        found["bad_batches_total"] = self._bad_batches
+        found["stray_batches_total"] = self._stray_batches
+        return found
 
     # --- EdgeContext
 
