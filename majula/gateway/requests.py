@@ -138,6 +138,7 @@ class Requests:
             check_name(header.queue, what="queue group")
         if header.retained and len(self._walks.get(session, ())) >= self._limits.subscriptions:
             raise LimitReached("this client asks for retained values faster than they are looked up", limit="subscriptions")
+        self._check_confirmation(header)
         key = (header.topic, header.pattern, header.queue)
         if key not in session.subscriptions:
             if len(session.subscriptions) >= self._limits.subscriptions:
@@ -183,7 +184,7 @@ class Requests:
         frame = encode_frame(Publish(header.topic, header.encoding, RETAINED, 0, "", header.headers), encode_run([message]))
         number = self.retaining.add(header.topic, frame, is_removal=not message)
         if number is None:
-            raise Overloaded("too many retained values are under way", retry_after_s=1.0)
+            raise Overloaded("the message was published but not retained: too many values are under way", retry_after_s=1.0)
         self._retaining[number] = (session, header.request)
 
     def retained_settled(self, number: int, code: str, now: float) -> None:
@@ -194,7 +195,7 @@ class Requests:
             return
         session, request = found
         if code:
-            self._out.refuse(session, request, "PUBLISH", from_code(code, "this value was not retained"), now)
+            self._out.refuse(session, request, "PUBLISH", from_code(code, "the message was published but not retained"), now)
         elif request:
             self._out.answer(session, encode_frame(Ack(request, "accepted")), now)
 
@@ -256,6 +257,7 @@ class Requests:
             raise InvalidRequest("only a session that owns its client id can offer functions")
         if header.function not in session.functions and len(session.functions) >= self._limits.registrations:
             raise LimitReached("this client offers too many functions", limit="registrations")
+        self._check_confirmation(header)
         entry = self._calls.services.register(
             header.function,
             session.client_id,
@@ -333,11 +335,14 @@ class Requests:
         if not sync:
             self._out.answer(session, encode_frame(Ack(request, "gateway")), now)
             return
-        if len(self._confirmations) >= _CONFIRMATIONS:
-            raise Overloaded("too many confirmations are under way", retry_after_s=1.0)
         self._last_token += 1
         self._confirmations[self._last_token] = (session, request)
         self._slices.confirm(table, self._last_token)
+
+    def _check_confirmation(self, header: Subscribe | Register) -> None:
+        """Before anything is changed: what is refused must not be in force."""
+        if header.sync and header.request and len(self._confirmations) >= _CONFIRMATIONS:
+            raise Overloaded("too many confirmations are under way", retry_after_s=1.0)
 
     def _forget_subscription(self, session: Session, key: tuple[str, bool, str]) -> None:
         topic, pattern, queue = key

@@ -364,8 +364,11 @@ class Switch:
         return bool(out.dirty or out.dirty_peers or out.overrun or self._ended or self.requests.has_walks())
 
     def is_idle(self) -> bool:
-        """Nothing is in flight: no call waits for its answer, no frame for its client. What a drain waits for."""
-        return not self.calls.under_way() and not self.has_waiting() and not any(len(s.outbox) for s in self.sessions.values())
+        """Nothing is in flight: no call waits for its answer, no frame for its client or for another gateway. What a drain
+        waits for."""
+        if self.calls.under_way() or self.has_waiting() or any(len(s.outbox) for s in self.sessions.values()):
+            return False
+        return not any(peer.held or len(peer.outbox) for peer in self.peers.values())
 
     def next_deadline(self) -> float:
         """When `tick` has something to do; inf: never."""

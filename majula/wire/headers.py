@@ -33,6 +33,7 @@ RETAINED = 2
 FAULT_CHARACTERS = 8_192
 """Of a fault's message; longer ones are cut. In UTF-8 at most half of what a header holds."""
 _NAME_CHARACTERS = 256
+_RETRY_LIMIT_S = 3_600.0
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
@@ -163,11 +164,10 @@ class Fault(msgspec.Struct, array_like=True, frozen=True):
 
     def cut(self) -> Fault:
         """The same, its texts cut to `FAULT_CHARACTERS` and less, so that it fits into any header: a caller is owed the answer,
-        however much a provider has to say."""
-        if len(self.message) <= FAULT_CHARACTERS and len(self.code) <= _NAME_CHARACTERS and len(self.type) <= _NAME_CHARACTERS:
-            return self
+        however much a provider has to say. A time that is none (negative, not a number, over an hour) is left out."""
+        retry_after_s = self.retry_after_s if 0.0 <= self.retry_after_s <= _RETRY_LIMIT_S else 0.0
         return Fault(
-            self.code[:_NAME_CHARACTERS], self.message[:FAULT_CHARACTERS], self.type[:_NAME_CHARACTERS], self.retry_after_s
+            self.code[:_NAME_CHARACTERS], self.message[:FAULT_CHARACTERS], self.type[:_NAME_CHARACTERS], retry_after_s
         )
 
 

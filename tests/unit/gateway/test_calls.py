@@ -7,12 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from majula.gateway.settings import GatewayLimits
+from majula.wire.frames import FrameReader, encode_frame, encode_run
 from majula.wire.headers import (
     Ack,
     Call,
     Cancel,
     Error,
     Fault,
+    Publish,
     Register,
     Result,
     Subscribe,
@@ -470,3 +472,30 @@ def test_a_result_over_the_limit_fails_the_call_at_once(gateway: int) -> None:
     header, _ = serves.only()
     assert isinstance(header, Error)
     assert header.code == "too_large"
+
+
+@pytest.mark.parametrize("time_s", [float("inf"), float("nan"), -1.0, 1e9])
+def test_a_time_to_retry_that_is_none_does_not_reach_the_caller(time_s: float) -> None:
+    node = Node()
+    serves, caller = provider(node, "p"), node.client("c")
+    caller.send(Call(1, "f"))
+    call, _ = called(serves)
+    serves.frames()
+    serves.send(Result(call.call, 0, Fault("overloaded", "later", retry_after_s=time_s)))
+    (header,) = caller.headers()
+    assert isinstance(header, Result)
+    assert header.fault == Fault("overloaded", "later")
+
+
+def test_a_drain_waits_for_frames_to_another_gateway() -> None:
+    node = Node(2)
+    far = node.client("far", 2)
+    far.send(Subscribe(1, "t"))
+    switch, publisher = node.switches[0], node.client("near", 1)
+    chunk, spans = FrameReader(limit_bytes=1 << 20).feed(encode_frame(Publish("t"), encode_run([b"x"])))
+    switch.receive(publisher.session, chunk, spans, node.now)
+    (peer,) = switch.take_dirty(node.now)[1]
+    peer.held = peer.outbox.take(1 << 20, node.now)  # its transport is full
+    assert not switch.is_idle()
+    peer.held = []
+    assert switch.is_idle()

@@ -477,6 +477,20 @@ def test_ping_is_answered_with_its_number() -> None:
     assert client.headers() == [Pong(12)]
 
 
+def test_sync_that_is_refused_for_too_many_confirmations_is_not_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("majula.gateway.requests._CONFIRMATIONS", 1)
+    node = Node()
+    node.holds_confirmations = True
+    client = node.client("c")
+    client.send(Subscribe(1, "a", sync=True))
+    client.send(Subscribe(2, "b", sync=True))
+    (refusal,) = client.headers()
+    assert isinstance(refusal, Error)
+    assert (refusal.request, refusal.code) == (2, "overloaded")
+    client.publish("b", b"x")
+    assert client.frames() == []
+
+
 def test_when_a_client_leaves_its_subscriptions_go_everywhere() -> None:
     node = Node(2)
     subscriber(node, "a", gateway=2).leave()
