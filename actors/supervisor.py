@@ -87,7 +87,7 @@ class SupervisorActor(MajulaActor):
 
     async def on_start(self, config: SupervisorSettings) -> None:
         self._watcher, self._is_root = config.watcher, config.is_root
-        self._parent = config.watcher if config.is_root else self._mailbox.parent
+        self._parent = config.watcher if config.is_root else self.parent
         self._roles_by_address: dict[Address, tuple[Role, int]] = {}
         self._addresses: dict[Role, Address] = {}
         self._last_words: dict[Role, str] = {}

@@ -29,7 +29,7 @@ class ProbeGateway(MajulaActor):
         if os.environ.get("PROBE_FAIL") == self.role:
             raise OSError("no luck")
         names = [name for name in (config.http_socket, config.native_socket, config.native_tcp_socket) if name]
-        sockets = await take_sockets(self._mailbox.endpoint.run_dir, names)
+        sockets = await take_sockets(self.run_dir, names)
         self._servers = [await asyncio.start_server(self._answer, sock=taken) for taken in sockets.values()]
 
     def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

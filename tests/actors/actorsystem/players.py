@@ -285,10 +285,10 @@ class Nursery(MajulaActor):
         elif isinstance(message, Do) and message.what == "stop_self":
             os.kill(os.getpid(), signal.SIGSTOP)
         else:
-            self.send(self._mailbox.parent, message)  # Started, StartFailed, Pong of a child
+            self.send(self.parent, message)  # Started, StartFailed, Pong of a child
 
     def on_child_exited(self, address: Address, reason: str) -> None:
-        self.send(self._mailbox.parent, Exited(address, reason))
+        self.send(self.parent, Exited(address, reason))
 
 
 class KillsAdmin(MajulaActor):
