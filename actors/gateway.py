@@ -27,7 +27,7 @@ from majula.gateway.peers import Peer
 from majula.gateway.session import Connection, Session
 from majula.gateway.settings import GatewaySettings
 from majula.gateway.switch import Switch
-from majula.messages import routing, topics
+from majula.messages import operations, routing, topics
 from majula.messages.base import Address, Message, Role
 from majula.routing import admission
 from majula.routing.admission import Admission, Admitted, AskRouter, Close, Rejected
@@ -128,7 +128,9 @@ class GatewayActor(MajulaActor):
             self._carry_admission(self._admission.router_changed(False))
             if address is not None:
                 self._carry_admission(self._admission.router_changed(True))
-        elif role == "topic_manager":
+        if address is None:
+            self.switch.questions.role_gone(role, now)
+        if role == "topic_manager":
             self.switch.requests.retaining.restart()
         elif role.startswith(_GATEWAYS):
             self._gateways = {known: its for known, its in self._gateways.items() if its != role}
@@ -151,6 +153,8 @@ class GatewayActor(MajulaActor):
                     self._carry_admission(self._admission.receive(message))
                 case topics.Retained(number=number, code=code):
                     self.switch.requests.retained_settled(number, code, now)
+                case operations.Performed():
+                    self.switch.questions.performed(message, now)
                 case _:
                     _log.warning("gateway.unknown_message", extra={"message": type(message).__name__, "sender": sender})
         self._settle()
@@ -421,6 +425,9 @@ class GatewayActor(MajulaActor):
             name = end.client_id if isinstance(end, Session) else end.role
             _log.warning("client.slow", extra={"client_id": name, "dropped": "newest", "waiting_bytes": end.outbox.bytes})
         self._send_retained()
+        for role, question in self.switch.questions.take():
+            if not self.send_role(role, question):
+                self.switch.questions.undelivered(question.number, now)
         self._arm_at(self.switch.next_deadline())
         if self.switch.has_waiting():
             self.wake()

@@ -16,7 +16,7 @@ from majula.wire.headers import Header
 
 HttpMethod = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
-_ROOMS = ("topics", "rpc")
+_ROOMS = ("topics", "rpc", "flow", "gateway", "routing", "auth", "config", "telemetry")
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         summary: one sentence for every reference document.
         request: the parameters, one typed struct on all surfaces.
         answer: what comes back, None where success is the answer.
-        scope: `verb` of the permission that is needed; the object that it is checked against is `scope_field` of the request.
+        scope: `verb` of the permission that is needed; what it is checked against is told by `scope_object`; empty: anybody may.
+        scope_field: see `scope_object`.
         idempotent: doing it twice is the same as doing it once.
         inner_path: HTTP path of the inner circle, served for GET and POST below the base path; empty: none.
         path: HTTP path of the outer circle, below `/majula/v1`; empty: none.
@@ -37,6 +38,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         frame: header class on the native port and in binary WebSocket messages; None: not sent as a frame of its own.
         sdk: method of the Python client; empty: none (it is part of another method).
         cli: words of the command line; empty: none.
+        role: the actor that answers where it is asked by a REQUEST; empty: the gateway itself. `{field}` stands for that field of
+            the request.
     """
 
     name: str
@@ -54,6 +57,18 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     frame: type[Header] | None = None
     sdk: str = ""
     cli: str = ""
+    role: str = ""
+
+    def role_of(self, request: msgspec.Struct) -> str:
+        """Who answers this request; empty: the gateway itself."""
+        return self.role.format_map({name: getattr(request, name) for name in request.__struct_fields__}) if self.role else ""
+
+    def scope_object(self, request: msgspec.Struct) -> str:
+        """What the permission is checked against: the value of `scope_field` in the request. A `scope_field` that begins with `=`
+        is a fixed word, such as `=tokens`."""
+        if self.scope_field.startswith("="):
+            return self.scope_field[1:]
+        return str(getattr(request, self.scope_field))
 
 
 def all_operations() -> tuple[Operation, ...]:

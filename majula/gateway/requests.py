@@ -1,4 +1,4 @@
-"""What changes a session or asks about the node: subscriptions, functions, retained values, REQUESTs.
+"""What changes a session: subscriptions, functions, retained values.
 
 A change is in force here at once. It is also written into this gateway's slice of a table, by which the other gateways learn
 of it; with `sync` the answer waits until all of them act by it.
@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Protocol
-
-import msgspec
 
 from majula.errors import (
     InvalidRequest,
@@ -27,24 +25,16 @@ from majula.gateway.routes import Routes
 from majula.gateway.session import Session, SubscriptionKey
 from majula.gateway.settings import GatewayLimits
 from majula.messages.base import Role
-from majula.rpc.operations import SERVICES as SERVICES_OPERATION
-from majula.rpc.operations import ServicesAnswer, ServicesRequest
 from majula.rpc.services import REGISTRATIONS, check_name
 from majula.topics.interest import SUBSCRIPTIONS
 from majula.topics.retained import RetainedCopy, Retaining
 from majula.topics.subjects import check_subject, matches
 from majula.wire.frames import encode_frame, encode_run, last_of_run
 from majula.wire.headers import (
-    JSON,
-    MSGPACK,
-    RAW,
     RETAINED,
     Ack,
-    Encoding,
     Publish,
     Register,
-    Reply,
-    Request,
     Subscribe,
     Unregister,
     Unsubscribe,
@@ -62,11 +52,6 @@ _WATCHES = 1_024
 _BACKLOG = 1 << 18
 # Topics that are looked at in one turn of the loop: 1 ms.
 _WALK_STEPS = 2_048
-
-_encode_msgpack = msgspec.msgpack.Encoder().encode
-_encode_json = msgspec.json.Encoder().encode
-_msgpack_services = msgspec.msgpack.Decoder(ServicesRequest).decode
-_json_services = msgspec.json.Decoder(ServicesRequest).decode
 
 
 class Slices(Protocol):
@@ -279,23 +264,6 @@ class Requests:
         if header.request:
             self._out.answer(session, encode_frame(Ack(header.request)), now)
 
-    # --- questions
-
-    def request(self, session: Session, header: Request, body: bytes, now: float) -> None:
-        """Raises what the client is to be told."""
-        if header.operation != SERVICES_OPERATION.name:
-            raise NotFound(f"there is no operation {header.operation!r} for REQUEST", operation=header.operation)
-        asked = _decode_services(header.encoding, body)
-        services = (
-            ()
-            if asked.node not in ("", self._calls.node_id)
-            else tuple(self._calls.list_services(provider=asked.provider, function=asked.function))
-        )
-        encoding: Encoding = JSON if header.encoding == JSON else MSGPACK
-        answer = ServicesAnswer(services)
-        data = _encode_json(answer) if encoding == JSON else _encode_msgpack(answer)
-        self._out.answer(session, encode_frame(Reply(header.request, encoding), data), now)
-
     # --- the rest
 
     def in_force(self, token: int, now: float) -> None:
@@ -356,14 +324,3 @@ class Requests:
     def _put(self, table: str, entry: tuple[str, bytes] | tuple[str, bytes | None] | None) -> None:
         if entry is not None:
             self._slices.put(table, entry[0], entry[1])
-
-
-def _decode_services(encoding: Encoding, body: bytes) -> ServicesRequest:
-    if not body:
-        return ServicesRequest()
-    try:
-        if encoding == RAW:
-            raise InvalidRequest("the parameters of a REQUEST are MessagePack or JSON")
-        return _json_services(body) if encoding == JSON else _msgpack_services(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"the parameters of this request cannot be read: {error}") from None

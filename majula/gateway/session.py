@@ -53,6 +53,7 @@ class Session:
         agent: what the client says it is.
         connection: the edge's side.
         is_claimed: the id is this session's alone; False: it is a label (plain HTTP).
+        who: on whose behalf it acts: a token's id, `uid:1000` on the Unix socket, empty where nobody has to say.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Session:
         "subscriptions",
         "surface",
         "was_slow",
+        "who",
     )
 
     def __init__(
@@ -86,6 +88,7 @@ class Session:
         agent: str,
         connection: Connection,
         is_claimed: bool,
+        who: str = "",
         limits: GatewayLimits,
         now: float,
     ) -> None:
@@ -97,6 +100,7 @@ class Session:
         self.agent = agent
         self.connection = connection
         self.is_claimed = is_claimed
+        self.who = who
         self.outbox = Outbox(limits, now)
         self.is_open = True
         self.is_dirty = False  # it is in the switch's list of sessions to flush

@@ -43,6 +43,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     http_socket, native_socket, native_tcp_socket: names of the listening sockets that the runner holds; empty: none.
     hosts, origins: Host values and cross-site origins that are served beside the gateway's own.
     gateways: roles of all gateways of this node, this one included.
+    version: of Majula, for `node.info`.
     """
 
     port: int
@@ -55,3 +56,4 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     origins: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
     limits: GatewayLimits = GatewayLimits()
+    version: str = ""

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
+from msgspec.structs import asdict
+
 from majula.errors import (
     Conflict,
     Draining,
@@ -29,11 +31,14 @@ from majula.gateway.outlets import Outlets, error_frame
 from majula.gateway.peers import Peer
 from majula.gateway.plans import CALL_TAG, RESULT_TAG
 from majula.gateway.publishing import Publishing
+from majula.gateway.questions import Questions
 from majula.gateway.requests import Requests, Slices
 from majula.gateway.routes import Routes
 from majula.gateway.session import Connection, Session, SessionStatistics
 from majula.gateway.settings import GatewaySettings
 from majula.messages.base import Role
+from majula.rpc.operations import ServicesAnswer, ServicesRequest
+from majula.telemetry.operations import InfoAnswer, InfoRequest
 from majula.wire.frames import (
     MAX_HEADER_BYTES,
     MESSAGE_PREFIX_BYTES,
@@ -109,6 +114,17 @@ class Switch:
         self.routes = Routes(role)
         self._body_limit_bytes = MESSAGE_PREFIX_BYTES + settings.limits.message_bytes
         self._clients: dict[str, Session] = {}  # claimed ids only
+        self._version = settings.version
+        self._surfaces = tuple(
+            name
+            for name, socket in (
+                ("http", settings.http_socket),
+                ("websocket", settings.http_socket),
+                ("native", settings.native_socket),
+                ("native-tcp", settings.native_tcp_socket),
+            )
+            if socket
+        )
         self._slices = slices
         self._out = Outlets(cuts_slow=settings.limits.slow_policy == "disconnect")
         self._publishing = Publishing(role=role, out=self._out, peers=self.peers)
@@ -130,6 +146,7 @@ class Switch:
         self.requests = Requests(
             limits=self.limits, out=self._out, routes=self.routes, calls=self.calls, slices=slices, role=role
         )
+        self.questions = Questions(out=self._out, here={"rpc.services": self._services, "node.info": self._info})
 
     # --- sessions
 
@@ -361,7 +378,14 @@ class Switch:
     def has_waiting(self) -> bool:
         """Whether `take_dirty` would give anything."""
         out = self._out
-        return bool(out.dirty or out.dirty_peers or out.overrun or self._ended or self.requests.has_walks())
+        return bool(
+            out.dirty
+            or out.dirty_peers
+            or out.overrun
+            or self._ended
+            or self.requests.has_walks()
+            or self.questions.has_waiting()
+        )
 
     def is_idle(self) -> bool:
         """Nothing is in flight: no call waits for its answer, no frame for its client or for another gateway. What a drain
@@ -372,11 +396,12 @@ class Switch:
 
     def next_deadline(self) -> float:
         """When `tick` has something to do; inf: never."""
-        return self.calls.next_deadline()
+        return min(self.calls.next_deadline(), self.questions.next_deadline())
 
     def tick(self, now: float) -> None:
         """The deadline came."""
         self.calls.tick(now)
+        self.questions.tick(now)
 
     def drain(self, now: float, *, after_ms: int = 0) -> None:
         """Take no new clients, and tell those who are here to connect again."""
@@ -483,7 +508,7 @@ class Switch:
             case Unregister():
                 self.requests.unregister(session, header, now)
             case Request():
-                self.requests.request(session, header, body, now)
+                self.questions.request(session, header, body, now)
             case Ping():
                 self._out.answer(session, encode_frame(Pong(header.number)), now)
             case Pong():
@@ -493,6 +518,21 @@ class Switch:
                 self.end(session, now)
             case _:
                 raise ProtocolError(f"a client does not send {type(header).__name__.upper()} here")
+
+    def _services(self, session: Session, asked: ServicesRequest) -> ServicesAnswer:
+        if asked.node not in ("", self.node_id):
+            return ServicesAnswer(())
+        return ServicesAnswer(tuple(self.calls.list_services(provider=asked.provider, function=asked.function)))
+
+    def _info(self, session: Session, asked: InfoRequest) -> InfoAnswer:
+        return InfoAnswer(
+            node=self.node_id,
+            version=self._version,
+            protocol=PROTOCOL_VERSION,
+            gateway=self.role,
+            surfaces=self._surfaces,
+            limits={name: value for name, value in asdict(self.limits).items() if not isinstance(value, str)},
+        )
 
     def _node_info(self) -> dict[str, object]:
         return {

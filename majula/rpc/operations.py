@@ -41,6 +41,7 @@ class CallRequest(msgspec.Struct, frozen=True):
     """function, its arguments, and who is to answer: a client id or `init` (the node's own), empty: the gateway chooses.
 
     timeout_ms: the deadline travels with the call. idempotent: another provider may be tried after a failure.
+    wait: over HTTP alone; false: answer at once with the call's name, its result is fetched by `calls.fetch`.
     """
 
     function: str
@@ -50,6 +51,7 @@ class CallRequest(msgspec.Struct, frozen=True):
     timeout_ms: int = 10_000
     idempotent: bool = False
     headers: dict[str, str] | None = None
+    wait: bool = True
 
 
 class CallAnswer(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from majula import __version__
 from majula.config import Gateway, NodeConfig
 from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.messages.base import Role
@@ -114,6 +115,7 @@ def _gateway(
         origins=entry.origins,
         gateways=gateways,
         limits=_limits(entry),
+        version=__version__,
     )
     return ChildSpec(role=role, actor=actor, config=msgspec.msgpack.encode(settings), vital_group="gateways", sockets=names)
 

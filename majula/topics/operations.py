@@ -55,6 +55,34 @@ class UnsubscribeRequest(msgspec.Struct, frozen=True):
     queue: str = ""
 
 
+class TopicsRequest(msgspec.Struct, frozen=True):
+    """pattern: only what it matches; empty: all. Lists stop at `limit`, at most 1,024; `offset` goes on."""
+
+    pattern: str = ""
+    offset: int = 0
+    limit: int = 1_024
+
+
+class TopicLine(msgspec.Struct, frozen=True):
+    """A topic or pattern that somebody subscribes to, or that has a retained value.
+
+    subscribers: gateways that have subscribers. queues: its queue groups. retained_bytes: of its retained value, 0: none.
+    """
+
+    topic: str
+    pattern: bool
+    subscribers: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    retained_bytes: int = 0
+
+
+class TopicsAnswer(msgspec.Struct, frozen=True):
+    """Ordered by topic; `of` is how many there are."""
+
+    topics: tuple[TopicLine, ...]
+    of: int
+
+
 PUBLISH = Operation(
     name="topics.publish",
     summary="Publish a message to all subscribers of a topic, at most once each, in order per publisher.",
@@ -101,4 +129,20 @@ UNSUBSCRIBE = Operation(
     frame=headers.Unsubscribe,
 )
 
-OPERATIONS = (PUBLISH, SUBSCRIBE, UNSUBSCRIBE)
+LIST = Operation(
+    name="topics.list",
+    summary="List what is subscribed to, and what has a retained value.",
+    request=TopicsRequest,
+    answer=TopicsAnswer,
+    scope="observe",
+    scope_field="=topics",
+    idempotent=True,
+    path="/topics",
+    method="GET",
+    frame=headers.Request,
+    sdk="topics",
+    cli="topics",
+    role="topic_manager",
+)
+
+OPERATIONS = (PUBLISH, SUBSCRIBE, UNSUBSCRIBE, LIST)

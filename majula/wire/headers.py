@@ -247,6 +247,56 @@ class Bye(Header, frozen=True, array_like=True, tag=19):
     """C>G. The session ends for good; without it the id may be taken over with its secret for a while."""
 
 
+class Send(Header, frozen=True, array_like=True, tag=20):
+    """C>G a private message, G>C the same to its receiver; body = the message. One message of a *flow*: the numbered messages of
+    one session to one client, see `majula.flow`.
+
+    target, node: client id and node of the receiver; an empty node is the sender's own.
+    flow: drawn at random by the sender's session, more than 0; a new one begins at sequence 1.
+    sequence: of this message in (source, flow, target).
+    oldest: the lowest sequence that the sender still wants delivered; what is below it is settled or given up.
+    ttl_ms: milliseconds that the message may still be delivered in.
+    source, source_node: who sends; what a client writes here is overwritten.
+    via: role of the gateway that runs the flow for a source that does not (plain HTTP, the seed protocol); else empty.
+    """
+
+    target: str
+    node: str
+    flow: int
+    sequence: int
+    oldest: int
+    ttl_ms: int
+    encoding: Encoding = 0
+    message_id: str = ""
+    source: str = ""
+    source_node: str = ""
+    via: str = ""
+    headers: dict[str, str] | None = None
+
+
+class Receipt(Header, frozen=True, array_like=True, tag=21):
+    """Back from the receiver of a flow to its sender, C>G and G>C.
+
+    target, node: client id and node of the flow's sender. flow: as in SEND. via: as in SEND.
+    up_to: every message up to this sequence has been received, in order.
+    received: sequences beyond `up_to` that have come already and wait for those before them.
+    state: `delivered` (the receiver's SDK has them) or `written` (to the socket of a client that does not acknowledge).
+    code: empty, or why the message `up_to` was not taken: `no_route` (nobody has that id now), `overloaded`, `permission_denied`.
+    source, source_node: the receiver; what a client writes here is overwritten.
+    """
+
+    target: str
+    node: str
+    flow: int
+    up_to: int
+    received: tuple[int, ...] = ()
+    state: str = "delivered"
+    code: str = ""
+    source: str = ""
+    source_node: str = ""
+    via: str = ""
+
+
 AnyHeader = (
     Hello
     | Welcome
@@ -267,4 +317,6 @@ AnyHeader = (
     | Slow
     | Reconnect
     | Bye
+    | Send
+    | Receipt
 )

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, scopes, limits. `operations` declares what clients can ask."""

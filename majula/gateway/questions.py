@@ -1,0 +1,164 @@
+"""REQUESTs: operations that are asked by name. Some the gateway answers, others an actor by its role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any, NamedTuple
+
+import msgspec
+
+from majula.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    MajulaError,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    from_code,
+)
+from majula.gateway.outlets import Outlets
+from majula.gateway.session import Session
+from majula.messages.base import Role
+from majula.messages.operations import Caller, Perform, Performed
+from majula.operations import Operation, all_operations
+from majula.wire.frames import encode_frame
+from majula.wire.headers import JSON, MSGPACK, RAW, Ack, Encoding, Reply, Request
+
+# Questions to other actors that have no answer yet, of all clients of this gateway together.
+_OPEN = 4_096
+# What a role may take. A control actor is back within 4 s, whatever happened to it.
+ANSWER_S = 10.0
+# A role may be asked to listen for so long (`debug.tap`).
+LISTEN_S = 75.0
+
+Answering = Callable[[Session, Any], msgspec.Struct | None]
+"""Answers an operation here: the session that asks, and the typed request. Raises what the client is to be told."""
+
+_encode_msgpack = msgspec.msgpack.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder().decode
+_decode_msgpack = msgspec.msgpack.Decoder().decode
+
+
+class _Asked(NamedTuple):
+    """A question that waits for another actor."""
+
+    session: Session
+    request: int
+    encoding: Encoding
+    operation: Operation
+    role: Role
+    deadline: float
+
+
+class Questions:
+    """What is asked by REQUEST.
+
+    Args:
+        out: where answers go.
+        here: operations that this gateway answers, by name.
+    """
+
+    def __init__(self, *, out: Outlets, here: dict[str, Answering]) -> None:
+        self._out = out
+        self._here = here
+        self._operations = {operation.name: operation for operation in all_operations() if operation.frame is Request}
+        self._asked: dict[int, _Asked] = {}
+        self._last = 0
+        self._to_send: list[tuple[Role, Perform]] = []
+
+    def request(self, session: Session, header: Request, body: bytes, now: float) -> None:
+        """Raises what the client is to be told."""
+        operation = self._operations.get(header.operation)
+        if operation is None:
+            raise NotFound(f"there is no operation {header.operation[:128]!r} for REQUEST", operation=header.operation[:128])
+        request = _decode(operation, header.encoding, body)
+        role = operation.role_of(request)
+        encoding: Encoding = JSON if header.encoding == JSON else MSGPACK
+        if not role:
+            self._answer(session, header.request, encoding, self._here[operation.name](session, request), now)
+            return
+        if len(self._asked) >= _OPEN:
+            raise Overloaded("too many questions are under way", retry_after_s=1.0)
+        self._last += 1
+        listen_s = getattr(request, "for_s", 0.0) if operation.name == "debug.tap" else 0.0
+        deadline = now + min(ANSWER_S + listen_s, LISTEN_S)
+        self._asked[self._last] = _Asked(session, header.request, encoding, operation, role, deadline)
+        caller = Caller(session.who, session.client_id)
+        self._to_send.append((role, Perform(self._last, operation.name, _encode_msgpack(request), caller)))
+
+    def take(self) -> list[tuple[Role, Perform]]:
+        """What is to be sent to other actors. Say `undelivered` where a role is away."""
+        found, self._to_send = self._to_send, []
+        return found
+
+    def has_waiting(self) -> bool:
+        """Whether `take` would give anything."""
+        return bool(self._to_send)
+
+    def performed(self, message: Performed, now: float) -> None:
+        """A role has answered."""
+        asked = self._asked.pop(message.number, None)
+        if asked is None or not asked.session.is_open:
+            return
+        if message.code:
+            self._refuse(asked, from_code(message.code, message.message, message.detail), now)
+            return
+        answer = asked.operation.answer
+        try:
+            typed = msgspec.msgpack.decode(message.answer, type=answer) if answer is not None else None
+            self._answer(asked.session, asked.request, asked.encoding, typed, now)
+        except MajulaError as error:
+            self._refuse(asked, error, now)
+
+    def undelivered(self, number: int, now: float) -> None:
+        """The role is away, or its queue is full."""
+        asked = self._asked.pop(number, None)
+        if asked is not None:
+            self._refuse(asked, Unavailable(f"{asked.role} is away just now", retry_after_s=1.0, role=asked.role), now)
+
+    def role_gone(self, role: Role, now: float) -> None:
+        """Whoever has asked it will hear nothing."""
+        for number in [number for number, asked in self._asked.items() if asked.role == role]:
+            self.undelivered(number, now)
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do."""
+        return min((asked.deadline for asked in self._asked.values()), default=inf)
+
+    def tick(self, now: float) -> None:
+        """The deadline came."""
+        for number in [number for number, asked in self._asked.items() if asked.deadline <= now]:
+            asked = self._asked.pop(number)
+            self._refuse(asked, DeadlineExceeded(f"{asked.role} gave no answer in time"), now)
+
+    def _answer(self, session: Session, request: int, encoding: Encoding, answer: msgspec.Struct | None, now: float) -> None:
+        if not request:
+            return
+        if answer is None:
+            self._out.answer(session, encode_frame(Ack(request)), now)
+            return
+        data = _encode_json(answer) if encoding == JSON else _encode_msgpack(answer)
+        self._out.answer(session, encode_frame(Reply(request, encoding), data), now)
+
+    def _refuse(self, asked: _Asked, error: MajulaError, now: float) -> None:
+        if asked.session.is_open:
+            self._out.refuse(asked.session, asked.request, "REQUEST", error, now)
+
+
+def _decode(operation: Operation, encoding: Encoding, body: bytes) -> msgspec.Struct:
+    """The typed request.
+
+    Raises:
+        InvalidRequest: the body is not this operation's request.
+    """
+    try:
+        if not body:
+            return msgspec.convert({}, operation.request)
+        if encoding == RAW:
+            raise InvalidRequest("the parameters of a REQUEST are MessagePack or JSON")
+        value = _decode_json(body) if encoding == JSON else _decode_msgpack(body)
+        return msgspec.convert(value, operation.request, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"{operation.name}: {error}") from None
