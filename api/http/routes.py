@@ -14,10 +14,14 @@ from aiohttp import web
 
 from majula.api.http import planned, rpc, topics
 from majula.api.http.answers import JSON_TYPE
+from majula.api.http.exchange import attached
 from majula.api.http.parameters import read_parameters
+from majula.api.http.wording import json_answer
 from majula.errors import InvalidRequest
 from majula.gateway.edge import EdgeContext
 from majula.operations import Operation, all_operations
+from majula.wire.headers import JSON, Reply
+from majula.wire.headers import Request as WireRequest
 
 BASE = "/majula"
 OUTER = "/majula/v1"
@@ -49,11 +53,12 @@ def make_routes(context: EdgeContext) -> list[web.RouteDef]:
     routes: list[web.RouteDef] = [web.get(f"{BASE}/health", _health(context))]
     for operation in all_operations():
         if operation.inner_path:
-            inner = _inner(context, INNER_SERVINGS[operation.name])
+            inner = _inner(context, INNER_SERVINGS.get(operation.name, _unbuilt))
             for path in (BASE + operation.inner_path, BASE + operation.inner_path + "/{client}"):
                 routes += [web.get(path, inner, allow_head=False), web.post(path, inner)]
         if operation.path:
-            outer = _outer(context, operation, OUTER_SERVINGS[operation.name])
+            serving = OUTER_SERVINGS.get(operation.name) or (_asked(operation) if operation.frame is WireRequest else _unbuilt)
+            outer = _outer(context, operation, serving)
             more = {"allow_head": False} if operation.method == "GET" else {}  # HEAD would open an event stream
             routes.append(web.route(operation.method, OUTER + operation.path, outer, **more))
     for path in planned.INNER:
@@ -82,6 +87,23 @@ def _outer(context: EdgeContext, operation: Operation, serving: OuterServing) ->
         return await serving(context, request, typed)
 
     return handle
+
+
+def _asked(operation: Operation) -> OuterServing:
+    """Serve an operation that is asked by a REQUEST: its typed request goes out, its answer comes back as JSON."""
+
+    async def serve(context: EdgeContext, http: web.Request, request: Any) -> web.StreamResponse:
+        async with attached(context, "") as asker:
+            header, body = await asker.ask(WireRequest(0, operation.name, JSON), msgspec.json.encode(request))
+        if isinstance(header, Reply):
+            return json_answer(msgspec.Raw(body))
+        return json_answer({"status": "ok"})
+
+    return serve
+
+
+async def _unbuilt(context: EdgeContext, http: web.Request, request: Any) -> web.StreamResponse:
+    raise planned.not_built(http.path)
 
 
 def _health(context: EdgeContext) -> Handler:
