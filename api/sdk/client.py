@@ -26,6 +26,7 @@ from majula.errors import (
     InvalidRequest,
     Overloaded,
 )
+from majula.operations import Operation
 from majula.rpc.operations import SERVICES, Service, ServicesAnswer, ServicesRequest
 from majula.wire import headers as wire
 from majula.wire.frames import encode_run
@@ -354,8 +355,8 @@ class Client(Attachment):
             ConnectionLost: there is no connection, or it broke.
             DeadlineExceeded: no answer in `timeout_s`.
         """
-        answer = await self._request(SERVICES.name, ServicesRequest(provider, node, function), timeout_s)
-        return msgspec.convert(answer, ServicesAnswer, strict=False).services
+        answer: ServicesAnswer = await self.ask(SERVICES, ServicesRequest(provider, node, function), timeout_s=timeout_s)
+        return answer.services
 
     def _withdraw(self, subscription: Subscription) -> bool:
         """Take a subscription out; True: the gateway has to hear of it and was told."""
@@ -375,11 +376,26 @@ class Client(Attachment):
             0, described.name, described.parameters, described.results, described.note, described.idempotent, sync
         )
 
-    async def _request(self, operation: str, parameters: msgspec.Struct, timeout_s: float) -> Any:
+    async def ask(self, operation: Operation, request: msgspec.Struct, *, timeout_s: float = 10.0) -> Any:
+        """Ask for any declared operation; the methods that ask the node something are this with their own words.
+
+        Args:
+            operation: from `majula.<room>.operations`; one that travels as a REQUEST.
+            request: of the operation's `request` type.
+            timeout_s: seconds until it is given up; whether it was carried out is then unknown.
+        Returns:
+            The operation's `answer` type, None where it has none.
+        Raises:
+            ConnectionLost: there is no connection, or it broke.
+            DeadlineExceeded: no answer in `timeout_s`.
+            MajulaError: the refusal of the node.
+        """
         deadline = self._running_loop().time() + check_timeout(timeout_s)
-        body = msgspec.msgpack.encode(parameters)
-        reply = await self._settled(lambda ticket: events.Ask(wire.Request(0, operation), ticket, deadline, body))
-        return decode_value(reply.encoding, reply.body)
+        body = msgspec.msgpack.encode(request)
+        reply = await self._settled(lambda ticket: events.Ask(wire.Request(0, operation.name), ticket, deadline, body))
+        if operation.answer is None:
+            return None
+        return msgspec.convert(decode_value(reply.encoding, reply.body), operation.answer, strict=False)
 
     async def _publish(self, verdict: Verdict, topic: str, payload: object, retain: bool, headers: dict[str, str] | None) -> None:
         """What `publish` cannot do without waiting."""
