@@ -3,7 +3,7 @@
 Read in this order: `schema` is every key with meaning, bounds and default; `load` is the way from a file to a `LoadedConfig` and
 the only module that touches the file system; `document` reads YAML strictly into located values; `decode` walks schema and values
 together; `values` reads the scalars (durations, sizes, addresses); `checks` holds the rules between values and the warnings;
-`rundir` says where sockets live; `reference` prints the schema as documentation.
+`rundir` says where sockets live; `derive` makes each role's settings of it; `reference` prints the schema as documentation.
 """
 
 from majula.config.load import DEFAULT_NODE_FILE, LoadedConfig, load_node_config

@@ -4,7 +4,7 @@
     ├── supervisor:control (one_for_one)   router, topic_manager, rpc_broker
     └── supervisor:data (one_for_one)      one gateway for each `majula_servers` entry
 
-Until the config actor exists, each child's typed settings are derived here.
+The typed settings of each child come from `majula.config.derive`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import msgspec
 
 from majula import __version__
 from majula.config import Gateway, NodeConfig
-from majula.gateway.settings import GatewayLimits, GatewaySettings
+from majula.config.derive import gateway_role, settings_of
 from majula.messages.base import Role
 from majula.messages.supervision import ChildSpec
 from majula.runner.listeners import Listener
 from majula.supervision import SupervisorSettings
-from majula.topics.retained import RetainedSettings
 
 SUPERVISOR = "majula.actors.supervisor.SupervisorActor"
 ROOT: Role = "supervisor:root"
@@ -71,13 +70,15 @@ def make_plan(
         gateway: class path of the gateways.
         edges: what they serve, `module:Class`.
     """
-    gateways = tuple(f"gateway:{entry.port}" for entry in config.majula_servers)
+    gateways = tuple(gateway_role(entry) for entry in config.majula_servers)
     listeners = tuple(listener for entry in config.majula_servers for listener in _listeners(entry))
-    settings = {"topic_manager": msgspec.msgpack.encode(RetainedSettings(limit_bytes=config.limits.retained_bytes))}
+    settings = {
+        role: msgspec.msgpack.encode(found) for role, found in settings_of(config, edges=edges, version=__version__).items()
+    }
     decided = tuple(ChildSpec(role=role, actor=actor, config=settings.get(role, _NOTHING)) for role, actor in control.items())
     supervisors = (
         _supervisor("control", decided),
-        _supervisor("data", tuple(_gateway(entry, gateways, listeners, gateway, edges) for entry in config.majula_servers)),
+        _supervisor("data", tuple(_gateway(role, settings[role], listeners, gateway) for role in gateways)),
     )
     classes = [SUPERVISOR, *control.values(), gateway]
     return Plan(
@@ -99,56 +100,16 @@ def _supervisor(name: str, children: tuple[ChildSpec, ...]) -> ChildSpec:
     )
 
 
-def _gateway(
-    entry: Gateway, gateways: tuple[Role, ...], listeners: tuple[Listener, ...], actor: str, edges: tuple[str, ...]
-) -> ChildSpec:
-    role = f"gateway:{entry.port}"
+def _gateway(role: Role, settings: bytes, listeners: tuple[Listener, ...], actor: str) -> ChildSpec:
     names = tuple(listener.name for listener in listeners if listener.role == role)
-    settings = GatewaySettings(
-        port=entry.port,
-        bind=entry.bind,
-        edges=edges,
-        http_socket=f"http-{entry.port}",
-        native_socket=_if_in(names, f"native-unix-{entry.port}"),
-        native_tcp_socket=_if_in(names, f"native-tcp-{entry.port}"),
-        hosts=entry.hosts,
-        origins=entry.origins,
-        gateways=gateways,
-        limits=_limits(entry),
-        version=__version__,
-    )
-    return ChildSpec(role=role, actor=actor, config=msgspec.msgpack.encode(settings), vital_group="gateways", sockets=names)
-
-
-def _limits(entry: Gateway) -> GatewayLimits:
-    given, slow = entry.limits, entry.limits.slow_consumer
-    return GatewayLimits(
-        message_bytes=given.message_bytes,
-        subscriptions=given.subscriptions_per_client,
-        registrations=given.registrations_per_client,
-        pending_calls=given.pending_calls_per_client,
-        connections=given.connections,
-        header_s=given.header_s,
-        header_bytes=given.header_bytes,
-        body_s=given.body_stall_s,
-        nesting=given.nesting_depth,
-        queue_bytes=slow.limit_bytes,
-        queue_messages=slow.limit_messages,
-        queue_age_s=slow.age_s,
-        slow_policy=slow.policy,
-        silent_s=slow.stalled_s,
-    )
+    return ChildSpec(role=role, actor=actor, config=settings, vital_group="gateways", sockets=names)
 
 
 def _listeners(entry: Gateway) -> list[Listener]:
-    role = f"gateway:{entry.port}"
+    role = gateway_role(entry)
     found = [Listener(name=f"http-{entry.port}", role=role, host=entry.bind, port=entry.port)]
     if (path := entry.native.unix_path) is not None:
         found.append(Listener(name=f"native-unix-{entry.port}", role=role, path=path))
     if (address := entry.native.tcp_address) is not None:
         found.append(Listener(name=f"native-tcp-{entry.port}", role=role, host=address[0], port=address[1]))
     return found
-
-
-def _if_in(names: tuple[str, ...], name: str) -> str:
-    return name if name in names else ""

@@ -1,0 +1,67 @@
+"""From a node's configuration to the typed settings of each role: what a child is started with, and what it is told when the
+configuration changes while it runs. One function for both, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from majula.config.schema import Gateway, NodeConfig
+from majula.gateway.settings import GatewayLimits, GatewaySettings
+from majula.messages.base import Role
+from majula.topics.retained import RetainedSettings
+
+
+def settings_of(config: NodeConfig, *, edges: tuple[str, ...] = (), version: str = "") -> dict[Role, msgspec.Struct]:
+    """The settings of every role that has any.
+
+    Args:
+        edges: what the gateways serve, `module:Class`. Only a start needs it; a gateway that runs keeps its own.
+        version: of Majula, likewise.
+    """
+    gateways = tuple(gateway_role(entry) for entry in config.majula_servers)
+    found: dict[Role, msgspec.Struct] = {"topic_manager": RetainedSettings(limit_bytes=config.limits.retained_bytes)}
+    for entry in config.majula_servers:
+        found[gateway_role(entry)] = _gateway(entry, gateways, edges, version)
+    return found
+
+
+def gateway_role(entry: Gateway) -> Role:
+    """The role of the gateway that an entry of `majula_servers` describes."""
+    return f"gateway:{entry.port}"
+
+
+def _gateway(entry: Gateway, gateways: tuple[Role, ...], edges: tuple[str, ...], version: str) -> GatewaySettings:
+    return GatewaySettings(
+        port=entry.port,
+        bind=entry.bind,
+        edges=edges,
+        http_socket=f"http-{entry.port}",
+        native_socket=f"native-unix-{entry.port}" if entry.native.unix_path is not None else "",
+        native_tcp_socket=f"native-tcp-{entry.port}" if entry.native.tcp_address is not None else "",
+        hosts=entry.hosts,
+        origins=entry.origins,
+        gateways=gateways,
+        limits=_limits(entry),
+        version=version,
+    )
+
+
+def _limits(entry: Gateway) -> GatewayLimits:
+    given, slow = entry.limits, entry.limits.slow_consumer
+    return GatewayLimits(
+        message_bytes=given.message_bytes,
+        subscriptions=given.subscriptions_per_client,
+        registrations=given.registrations_per_client,
+        pending_calls=given.pending_calls_per_client,
+        connections=given.connections,
+        header_s=given.header_s,
+        header_bytes=given.header_bytes,
+        body_s=given.body_stall_s,
+        nesting=given.nesting_depth,
+        queue_bytes=slow.limit_bytes,
+        queue_messages=slow.limit_messages,
+        queue_age_s=slow.age_s,
+        slow_policy=slow.policy,
+        silent_s=slow.stalled_s,
+    )
