@@ -33,6 +33,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         inner_path: HTTP path of the inner circle, served for GET and POST below the base path; empty: none.
         path: HTTP path of the outer circle, below `/majula/v1`; empty: none.
         method: HTTP method of `path`.
+        status: HTTP status of its success at `path`; an operation without an answer has 204, an event stream 200.
+        begun: the HTTP answer with status 202 where the request asks for no more than to begin; None: it cannot.
         streams: the HTTP answer is an event stream.
         websocket: method word of the JSON packages; empty: none.
         frame: header class on the native port and in binary WebSocket messages; None: not sent as a frame of its own.
@@ -52,6 +54,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     inner_path: str = ""
     path: str = ""
     method: HttpMethod = "POST"
+    status: int = 200
+    begun: type[msgspec.Struct] | None = None
     streams: bool = False
     websocket: str = ""
     frame: type[Header] | None = None
@@ -62,6 +66,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     def role_of(self, request: msgspec.Struct) -> str:
         """Who answers this request; empty: the gateway itself."""
         return self.role.format_map({name: getattr(request, name) for name in request.__struct_fields__}) if self.role else ""
+
+    @property
+    def success(self) -> int:
+        """HTTP status of its success at `path`."""
+        return 204 if self.answer is None and not self.streams else self.status
 
     def scope_object(self, request: msgspec.Struct) -> str:
         """What the permission is checked against: the value of `scope_field` in the request. A `scope_field` that begins with `=`

@@ -67,6 +67,7 @@ class Package(msgspec.Struct):
     ok: bool = True
     error: msgspec.Raw = ABSENT
     packages: list[msgspec.Raw] | None = None
+    operation: str = ""
 
 
 class Bare(msgspec.Struct):

@@ -96,6 +96,7 @@ class Packages:
             "REGISTER_RPC": self._register,
             "UNREGISTER_RPC": self._unregister,
             "CANCEL": self._cancel,
+            "REQUEST": self._request,
             "REGISTER_CLIENT": self._register_client,
             "HEARTBEAT": self._heartbeat,
             "QUIT": self._quit,
@@ -295,6 +296,14 @@ class Packages:
             args if node is None and provider is None and args else _encode(fields),
         )
 
+    def _request(self, package: Package, taken: Taken) -> None:
+        if not package.operation:
+            raise InvalidRequest("REQUEST names its `operation`")
+        args = bytes(package.args) or b"{}"
+        if not is_object(args):
+            raise InvalidRequest("args of REQUEST is an object")
+        taken.frames.append(encode_frame(headers.Request(self._ask(package), package.operation, JSON), args))
+
     def _result(self, package: Package, taken: Taken) -> None:
         # An answer to nothing is ignored: the caller may have gone, and the seed system's clients expect no word about it.
         if package.invokeid is None or self._incoming.pop(package.invokeid, None) is None:
@@ -348,6 +357,8 @@ class Packages:
                 return [start + (b"}" if arguments == b"{}" else b',"args":%b}' % arguments)]
             case headers.Ack():
                 return self._acknowledged(header)
+            case headers.Reply():
+                return self._replied(header, bytes(body))
             case headers.Error():
                 return self._refused(header)
             case headers.Cancel():
@@ -406,6 +417,13 @@ class Packages:
         if header.guarantee:
             fields["guarantee"] = header.guarantee
         return [_encode(fields)]
+
+    def _replied(self, header: headers.Reply, body: bytes) -> list[bytes]:
+        asked = self._open.pop(header.request, None)
+        if asked is None:
+            return []
+        id = b'"id":%b,' % asked.id if asked.id else b""
+        return [b'{"method":"REPLY",%b"result":%b}' % (id, to_json_text(header.encoding, body) or b"null")]
 
     def _refused(self, header: headers.Error) -> list[bytes]:
         asked = self._open.pop(header.request, None)

@@ -362,11 +362,35 @@ def test_a_heartbeat_is_not_answered_unless_it_asks() -> None:
     assert taken(packages(), {"method": "HEARTBEAT", "args": {"client_id": "c1", "time_stamp": 1}}) == ([], [])
 
 
+def test_any_declared_operation_is_asked_for_by_request() -> None:
+    (frame,), answers = taken(packages(), {"method": "REQUEST", "operation": "tokens.list", "args": {"limit": 2}, "id": 7})
+    assert frame == (headers.Request(1, "tokens.list", headers.JSON), b'{"limit": 2}') and answers == []
+
+
+def test_the_answer_of_a_request_comes_as_reply() -> None:
+    of = packages()
+    taken(of, {"method": "REQUEST", "operation": "tokens.list", "id": 7})
+    body = msgspec.msgpack.encode({"tokens": [], "of": 1 << 60})
+    assert rendered(of, headers.Reply(1, headers.MSGPACK), body) == [
+        {"method": "REPLY", "id": 7, "result": {"tokens": [], "of": 1 << 60}}
+    ]
+
+
+def test_a_request_that_has_no_answer_is_acknowledged() -> None:
+    of = packages()
+    taken(of, {"method": "REQUEST", "operation": "log.level", "args": {}, "id": "a"})
+    assert rendered(of, headers.Ack(1)) == [{"method": "ACK", "id": "a"}]
+
+
+@pytest.mark.parametrize("package", [{}, {"operation": "tokens.list", "args": []}])
+def test_a_request_names_an_operation_and_its_arguments_are_an_object(package: dict[str, Any]) -> None:
+    answer = refused(packages(), {"method": "REQUEST", "id": 1, **package})
+    assert (answer["code"], answer["refused"]) == ("invalid_request", "REQUEST")
+
+
 def test_slow_and_reconnect_are_told() -> None:
     assert rendered(packages(), headers.Slow(5, 600)) == [{"method": "SLOW", "dropped_messages": 5, "dropped_bytes": 600}]
-    assert rendered(packages(), headers.Reconnect(100, "drain")) == [
-        {"method": "RECONNECT", "after_ms": 100, "reason": "drain"}
-    ]
+    assert rendered(packages(), headers.Reconnect(100, "drain")) == [{"method": "RECONNECT", "after_ms": 100, "reason": "drain"}]
 
 
 # --- bad input
