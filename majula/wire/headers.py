@@ -248,16 +248,20 @@ class Bye(Header, frozen=True, array_like=True, tag=19):
 
 
 class Send(Header, frozen=True, array_like=True, tag=20):
-    """C>G a private message, G>C the same to its receiver; body = the message. One message of a *flow*: the numbered messages of
-    one session to one client, see `majula.flow`.
+    """C>G private messages, G>C the same to their receiver. A run of one *flow*: the numbered messages of one session to one client,
+    see `majula.flow`.
+
+    The body is a run as of PUBLISH: message number `sequence`, the next one, and so on. It may be empty: then the frame only says
+    what `oldest` is.
 
     target, node: client id and node of the receiver; an empty node is the sender's own.
-    flow: drawn at random by the sender's session, more than 0; a new one begins at sequence 1.
-    sequence: of this message in (source, flow, target).
+    flow: drawn at random by the sender's session, from 1 to 2 ** 53 - 1; a new one begins at sequence 1.
+    sequence: of the first message of the run in (source, flow, target).
     oldest: the lowest sequence that the sender still wants delivered; what is below it is settled or given up.
-    ttl_ms: milliseconds that the message may still be delivered in.
+    ttl_ms: milliseconds that the messages may still be delivered in.
     source, source_node: who sends; what a client writes here is overwritten.
     via: role of the gateway that runs the flow for a source that does not (plain HTTP, the seed protocol); else empty.
+    headers: application headers, common to the run.
     """
 
     target: str
@@ -267,7 +271,6 @@ class Send(Header, frozen=True, array_like=True, tag=20):
     oldest: int
     ttl_ms: int
     encoding: Encoding = 0
-    message_id: str = ""
     source: str = ""
     source_node: str = ""
     via: str = ""
@@ -277,12 +280,13 @@ class Send(Header, frozen=True, array_like=True, tag=20):
 class Receipt(Header, frozen=True, array_like=True, tag=21):
     """Back from the receiver of a flow to its sender, C>G and G>C.
 
-    target, node: client id and node of the flow's sender. flow: as in SEND. via: as in SEND.
-    up_to: every message up to this sequence has been received, in order.
+    target, node: client id and node of the flow's sender. flow, via: as in SEND.
+    up_to: every message up to this sequence was received, in order, or is no longer wanted.
     received: sequences beyond `up_to` that have come already and wait for those before them.
     state: `delivered` (the receiver's SDK has them) or `written` (to the socket of a client that does not acknowledge).
-    code: empty, or why the message `up_to` was not taken: `no_route` (nobody has that id now), `overloaded`, `permission_denied`.
-    source, source_node: the receiver; what a client writes here is overwritten.
+    code: empty, or why a SEND was not taken; `up_to` is then the last sequence of its run. `no_route` (nobody has that id now),
+        `no_such_node`, `overloaded`, `unavailable`, `draining` may be over soon and are tried again; any other code ends the messages.
+    source, source_node: the receiver; what a client writes here is overwritten. With a code, the client that was not reached.
     """
 
     target: str
