@@ -9,13 +9,13 @@ from math import inf
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
-import msgspec
-
 from majula.api.sdk import events
-from majula.api.sdk.attachment import REQUEST_S, Attachment
+from majula.api.sdk.administration import Administration
+from majula.api.sdk.attachment import REQUEST_S
 from majula.api.sdk.calls import Call, check_name, check_timeout
 from majula.api.sdk.functions import Function, describe
 from majula.api.sdk.interests import is_pattern
+from majula.api.sdk.observation import Observation
 from majula.api.sdk.outbox import QUEUED, REFUSED, URGED, Verdict, check_topic
 from majula.api.sdk.session import wish_key
 from majula.api.sdk.states import State
@@ -26,17 +26,15 @@ from majula.errors import (
     InvalidRequest,
     Overloaded,
 )
-from majula.operations import Operation
-from majula.rpc.operations import SERVICES, Service, ServicesAnswer, ServicesRequest
 from majula.wire import headers as wire
 from majula.wire.frames import encode_run
 from majula.wire.headers import RETAIN
-from majula.wire.values import decode_value, encode_value
+from majula.wire.values import encode_value
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Client(Attachment):
+class Client(Observation, Administration):
     """One program's session with a node; made by `majula.connect`.
 
     It reconnects by itself: subscriptions and functions are in force again before `connected` is told. Every method may be
@@ -346,18 +344,6 @@ class Client(Attachment):
             deadline = loop.time() + check_timeout(timeout_s)
             await self._settled(lambda ticket: events.Unwant(("function", name), ticket, deadline))
 
-    async def services(
-        self, provider: str = "", function: str = "", *, node: str = "", timeout_s: float = 10.0
-    ) -> tuple[Service, ...]:
-        """The functions that can be called now, ordered by provider and name; empty arguments match everything.
-
-        Raises:
-            ConnectionLost: there is no connection, or it broke.
-            DeadlineExceeded: no answer in `timeout_s`.
-        """
-        answer: ServicesAnswer = await self.ask(SERVICES, ServicesRequest(provider, node, function), timeout_s=timeout_s)
-        return answer.services
-
     def _withdraw(self, subscription: Subscription) -> bool:
         """Take a subscription out; True: the gateway has to hear of it and was told."""
         if subscription not in self._interests.same(subscription.topic, subscription.pattern, subscription.queue):
@@ -375,27 +361,6 @@ class Client(Attachment):
         return wire.Register(
             0, described.name, described.parameters, described.results, described.note, described.idempotent, sync
         )
-
-    async def ask(self, operation: Operation, request: msgspec.Struct, *, timeout_s: float = 10.0) -> Any:
-        """Ask for any declared operation; the methods that ask the node something are this with their own words.
-
-        Args:
-            operation: from `majula.<room>.operations`; one that travels as a REQUEST.
-            request: of the operation's `request` type.
-            timeout_s: seconds until it is given up; whether it was carried out is then unknown.
-        Returns:
-            The operation's `answer` type, None where it has none.
-        Raises:
-            ConnectionLost: there is no connection, or it broke.
-            DeadlineExceeded: no answer in `timeout_s`.
-            MajulaError: the refusal of the node.
-        """
-        deadline = self._running_loop().time() + check_timeout(timeout_s)
-        body = msgspec.msgpack.encode(request)
-        reply = await self._settled(lambda ticket: events.Ask(wire.Request(0, operation.name), ticket, deadline, body))
-        if operation.answer is None:
-            return None
-        return msgspec.convert(decode_value(reply.encoding, reply.body), operation.answer, strict=False)
 
     async def _publish(self, verdict: Verdict, topic: str, payload: object, retain: bool, headers: dict[str, str] | None) -> None:
         """What `publish` cannot do without waiting."""

@@ -6,9 +6,13 @@ together; `values` reads the scalars (durations, sizes, addresses); `checks` hol
 `rundir` says where sockets live; `derive` makes each role's settings of it; `reference` prints the schema as documentation.
 """
 
-from majula.config.load import DEFAULT_NODE_FILE, LoadedConfig, load_node_config
-from majula.config.rundir import MAX_SOCKET_PATH_BYTES, default_run_dir, run_root
-from majula.config.schema import Gateway, Limits, Log, NativePort, NodeConfig, SlowConsumer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from majula.config.load import DEFAULT_NODE_FILE, LoadedConfig, load_node_config
+    from majula.config.rundir import MAX_SOCKET_PATH_BYTES, default_run_dir, run_root
+    from majula.config.schema import Gateway, Limits, Log, NativePort, NodeConfig, SlowConsumer
 
 __all__ = [
     "DEFAULT_NODE_FILE",
@@ -24,3 +28,17 @@ __all__ = [
     "load_node_config",
     "run_root",
 ]
+
+_HOMES = {
+    **dict.fromkeys(("DEFAULT_NODE_FILE", "LoadedConfig", "load_node_config"), "majula.config.load"),
+    **dict.fromkeys(("MAX_SOCKET_PATH_BYTES", "default_run_dir", "run_root"), "majula.config.rundir"),
+    **dict.fromkeys(("Gateway", "Limits", "Log", "NativePort", "NodeConfig", "SlowConsumer"), "majula.config.schema"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded at first use: a client knows this room's `operations`, and must not load a YAML reader for them."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'majula.config' has no attribute {name!r}")
+    return getattr(import_module(home), name)
