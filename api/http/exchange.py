@@ -51,6 +51,11 @@ class Asker:
         """The label, or the name that the gateway made."""
         return self._exchange.session.client_id
 
+    @property
+    def who(self) -> str:
+        """On whose behalf: as `Session.who`."""
+        return self._exchange.session.who
+
     async def ask(self, header: Publish | Call | Request, body: bytes) -> tuple[AnyHeader, bytes]:
         """The answer: ACK, REPLY or RESULT. A call has a deadline of its own; everything else is given `ANSWER_S`.
 
@@ -78,8 +83,12 @@ class Asker:
 
 
 @asynccontextmanager
-async def attached(context: EdgeContext, label: str) -> AsyncIterator[Asker]:
+async def attached(context: EdgeContext, http: web.Request, label: str = "") -> AsyncIterator[Asker]:
     """A session for the length of a request. Leaving it ends the session: an open call is cancelled at its provider.
+
+    Args:
+        http: the request that it serves.
+        label: stands where a client id would; empty: the gateway makes one.
 
     Raises:
         LimitReached, Draining: the gateway takes no more clients.

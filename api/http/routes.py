@@ -93,7 +93,7 @@ def _asked(operation: Operation) -> OuterServing:
     """Serve an operation that is asked by a REQUEST: its typed request goes out, its answer comes back as JSON."""
 
     async def serve(context: EdgeContext, http: web.Request, request: Any) -> web.StreamResponse:
-        async with attached(context, "") as asker:
+        async with attached(context, http) as asker:
             header, body = await asker.ask(WireRequest(0, operation.name, JSON), msgspec.json.encode(request))
         if isinstance(header, Reply):
             return json_answer(msgspec.Raw(body))

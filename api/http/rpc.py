@@ -32,7 +32,7 @@ async def call(context: EdgeContext, http: web.Request, request: CallRequest) ->
         0, request.function, JSON, request.timeout_ms, request.provider, request.node, request.idempotent, "", request.headers
     )
     arguments = {} if request.arguments is None else request.arguments
-    async with attached(context, "") as asker:
+    async with attached(context, http) as asker:
         fault, result = await _called(asker, head, _encode(arguments))
     if fault is not None:
         detail: dict[str, object] = {"type": fault.type} if fault.type else {}
@@ -44,7 +44,7 @@ async def call(context: EdgeContext, http: web.Request, request: CallRequest) ->
 
 async def services(context: EdgeContext, http: web.Request, request: ServicesRequest) -> web.StreamResponse:
     """`GET /majula/v1/services`."""
-    async with attached(context, "") as asker:
+    async with attached(context, http) as asker:
         return json_answer(ServicesAnswer(await _services(asker, request)))
 
 
@@ -54,7 +54,7 @@ async def rpc(context: EdgeContext, http: web.Request, parameters: dict[str, Any
     node = checked_name(as_text(parameters, "target_node"), "target_node")
     provider = checked_name(as_text(parameters, "provider"), "provider")
     arguments = _arguments(parameters, nesting=context.settings.limits.nesting)
-    async with attached(context, label_of(http)) as asker:
+    async with attached(context, http, label_of(http)) as asker:
         fault, result = await _called(asker, Call(0, function, JSON, 10_000, provider, node), _encode(arguments))
         answer: dict[str, Any] = {"fun": function, "args": arguments, "client": asker.client_id}
     answer |= {"provider": provider, "target_node": node}
@@ -76,7 +76,7 @@ async def list_rpc(context: EdgeContext, http: web.Request, parameters: dict[str
     """`/majula/list_rpc`."""
     node = checked_name(as_text(parameters, "target_node"), "target_node")
     provider = checked_name(as_text(parameters, "provider"), "provider")
-    async with attached(context, label_of(http)) as asker:
+    async with attached(context, http, label_of(http)) as asker:
         found = await _services(asker, ServicesRequest(provider=provider, node=node))
     rpcs = [{"name": one.name, "note": one.note, "parameters": one.parameters, "results": one.results} for one in found]
     return json_answer({"target_node": node, "provider": provider, "rpcs": rpcs})

@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 async def publish(context: EdgeContext, http: web.Request, request: PublishRequest) -> web.StreamResponse:
     """`POST /majula/v1/topics/{topic}/messages`."""
     head = Publish(request.topic, JSON, RETAIN if request.retain else 0, 0, "", request.headers)
-    async with attached(context, "") as asker:
+    async with attached(context, http) as asker:
         await asker.ask(head, encode_run([_encode(request.message)]))
     return json_answer(PublishAnswer("published", request.topic))
 
@@ -38,7 +38,7 @@ async def pub(context: EdgeContext, http: web.Request, parameters: dict[str, Any
     topic = as_text(parameters, "topic")
     message = parameters["args"] if "args" in parameters and "msg" not in parameters else parameters.get("msg", "")
     payload = json_object(message, nesting=context.settings.limits.nesting)
-    async with attached(context, label_of(http)) as asker:
+    async with attached(context, http, label_of(http)) as asker:
         await asker.ask(Publish(topic, JSON), encode_run([payload]))
         answer = {"status": "published", "topic": topic, "client": asker.client_id, "message": message}
     return json_answer(answer)
