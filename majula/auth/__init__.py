@@ -1,1 +1,28 @@
-"""Who may do what: tokens, scopes, limits. `operations` declares what clients can ask."""
+"""Who may do what: tokens, scopes, grants, the audit.
+
+Read in this order:
+
+- `scopes`: what a scope may look like (`verb:pattern`, `-` denies), and when one covers or overlaps a name or a pattern.
+- `grants`: what the scopes of a token permit, compiled once; the one thing that is asked on the path of a message.
+- `secret`, `tokens`: a text that nothing prints; what a token looks like, its digest, the lookup in constant time.
+- `operations`: what clients can ask.
+"""
+
+from majula.auth.grants import ALL, NOTHING, Grants, denied, grants_of
+from majula.auth.secret import Secret
+from majula.auth.tokens import TokenIndex, digest_of, has_token, is_token, make_token, without_tokens
+
+__all__ = [
+    "ALL",
+    "NOTHING",
+    "Grants",
+    "Secret",
+    "TokenIndex",
+    "denied",
+    "digest_of",
+    "grants_of",
+    "has_token",
+    "is_token",
+    "make_token",
+    "without_tokens",
+]

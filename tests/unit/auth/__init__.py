@@ -1,0 +1,1 @@
+"""Tokens, scopes, grants and the audit: the cores."""
