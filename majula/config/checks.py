@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from majula.config.decode import Check, Path, Places
-from majula.config.document import Problems, quote
+from majula.config.document import Mark, Problems, quote
 from majula.config.rundir import MAX_RUN_DIR_BYTES, MAX_SOCKET_PATH_BYTES
 from majula.config.schema import Channel, Gateway, NodeConfig
 from majula.config.values import is_loopback
@@ -15,20 +15,8 @@ DEFAULT_TOKENS = frozenset({"default_token", "changeme", "token", "secret", "pas
 
 MIN_TOKEN_BITS = 128
 
-
-def check_gateway(gateway: Gateway, path: Path, places: Places, problems: Problems) -> None:
-    """Nothing is served beyond this machine before clients have accounts."""
-    if not is_loopback(gateway.bind):
-        problems.add(
-            places.mark(*path, "bind"),
-            f"{gateway.bind} can be reached from other machines, and clients have no accounts yet: bind 127.0.0.1 or ::1",
-        )
-    address = gateway.native.tcp_address
-    if address is not None and not _is_loopback_host(address[0]):
-        problems.add(
-            places.mark(*path, "native", "tcp"),
-            f"{quote(address[0])} is not a loopback address, and clients have no accounts yet: use 127.0.0.1:{address[1]}",
-        )
+NODE_LIMITS = ("retained_bytes", "node_messages_per_s", "node_bytes_per_s")
+"""Of `limits`: what holds for the node as a whole, so no gateway has one of its own."""
 
 
 def check_channel(channel: Channel, path: Path, places: Places, problems: Problems) -> None:
@@ -47,7 +35,7 @@ def check_channel(channel: Channel, path: Path, places: Places, problems: Proble
         problems.add(places.mark(*path, unused), f"'{unused}' does not apply to a channel of protocol {channel.protocol}")
 
 
-STRUCT_CHECKS: dict[type, Check] = {Gateway: check_gateway, Channel: check_channel}
+STRUCT_CHECKS: dict[type, Check] = {Channel: check_channel}
 """Rules within one struct."""
 
 
@@ -62,11 +50,12 @@ def check_node(config: NodeConfig, places: Places, problems: Problems) -> None:
         if gateway.port in ports:
             problems.add(places.mark(*here, "port"), f"port {gateway.port} is that of majula_servers[{ports[gateway.port]}] too")
         ports.setdefault(gateway.port, at)
-        if gateway.limits.retained_bytes != config.limits.retained_bytes:
-            problems.add(
-                places.mark(*here, "limits", "retained_bytes"),
-                "'retained_bytes' is of the whole node, whatever the gateway: set it in the node's 'limits'",
-            )
+        for name in NODE_LIMITS:
+            if getattr(gateway.limits, name) != getattr(config.limits, name):
+                problems.add(
+                    places.mark(*here, "limits", name),
+                    f"'{name}' is of the whole node, whatever the gateway: set it in the node's 'limits'",
+                )
         address = gateway.native.tcp_address
         if address is not None:
             if address in listeners:
@@ -107,23 +96,69 @@ def check_sockets(config: NodeConfig, places: Places, problems: Problems) -> Non
         used[path] = at
 
 
+def refuse_start(config: NodeConfig, places: Places, problems: Problems) -> None:
+    """Report what may be written but not run: what other machines can reach without proof of who they are, or in the clear, or
+    with a secret that is none. The file can be read and shown all the same; a node does not start with it."""
+    is_open = False
+    for at, gateway in enumerate(config.majula_servers):
+        for host, mark in reachable(gateway, ("majula_servers", at), places):
+            is_open = True
+            if gateway.auth == "none":
+                problems.add(
+                    mark,
+                    f"{quote(host)} can be reached from other machines, so clients must prove who they are there:"
+                    " set auth: token, or use 127.0.0.1",
+                )
+            elif gateway.tls is None and not gateway.insecure:
+                problems.add(
+                    mark,
+                    f"{quote(host)} can be reached from other machines, and tokens would travel in the clear:"
+                    " set tls, or insecure: true where something else encrypts",
+                )
+    weakness = token_weakness(config.token) if is_open and config.token else ""
+    if weakness:
+        problems.add(places.mark("token"), f"{weakness}, and this node can be reached from other machines")
+
+
+def reachable(gateway: Gateway, path: Path, places: Places) -> list[tuple[str, Mark]]:
+    """The hosts at which other machines can reach a gateway, and where the file says so."""
+    found = []
+    if not is_loopback(gateway.bind):
+        found.append((gateway.bind, places.mark(*path, "bind")))
+    address = gateway.native.tcp_address
+    if address is not None and not _is_loopback_host(address[0]):
+        found.append((address[0], places.mark(*path, "native", "tcp")))
+    return found
+
+
+def token_weakness(token: str) -> str:
+    """Why the secret that the nodes share protects nothing; empty: it does."""
+    if token in DEFAULT_TOKENS:
+        return f"the token {quote(token)} is a template's, so anybody knows it"
+    if (bits := token_bits(token)) < MIN_TOKEN_BITS:
+        return f"the token holds at most {bits} bits, less than {MIN_TOKEN_BITS}"
+    return ""
+
+
 def warn(config: NodeConfig, places: Places, found: Problems) -> None:
     """Report what works but should be known."""
     for at, gateway in enumerate(config.majula_servers):
-        mark = places.mark("majula_servers", at, "auth")
-        found.add(mark, f"the gateway on {gateway.bind}:{gateway.port} has auth: none: every program of this machine may use it")
+        here = ("majula_servers", at)
+        if gateway.auth == "none":
+            shown = f"the gateway on {gateway.bind}:{gateway.port} has auth: none"
+            found.add(places.mark(*here, "auth"), f"{shown}: every program of this machine may use it")
+        if gateway.insecure and gateway.tls is None and reachable(gateway, here, places):
+            found.add(
+                places.mark(*here, "insecure"),
+                f"the gateway on {gateway.bind}:{gateway.port} is insecure: tokens and messages travel in the clear",
+            )
     if not config.token:
         return
-    mark = places.mark("token")
+    weakness = token_weakness(config.token)
     if config.token in DEFAULT_TOKENS:
-        found.add(
-            mark,
-            f"the token {quote(config.token)} is a template's, so anybody knows it: replace it before a link leaves this machine",
-        )
-    elif (bits := token_bits(config.token)) < MIN_TOKEN_BITS:
-        found.add(
-            mark, f"the token holds at most {bits} bits, less than {MIN_TOKEN_BITS}: take 22 or more random letters and digits"
-        )
+        found.add(places.mark("token"), f"{weakness}: replace it before a link leaves this machine")
+    elif weakness:
+        found.add(places.mark("token"), f"{weakness}: take 22 or more random letters and digits")
 
 
 def inactive(config: NodeConfig) -> tuple[str, ...]:

@@ -38,12 +38,14 @@ class LoadedConfig:
         warnings: one line each, ``file:line:column: message``.
         inactive: parts of the file that are checked but not carried out by this version, for one log line.
         source: name of the file, `DEFAULT_NAME` for the built-in configuration.
+        refusals: why a node does not start with it (exit code 78), likewise; empty: it does.
     """
 
     config: NodeConfig
     warnings: tuple[str, ...]
     inactive: tuple[str, ...]
     source: str
+    refusals: tuple[str, ...] = ()
 
 
 def load_node_config(
@@ -83,9 +85,10 @@ def load_node_config(
         checks.check_sockets(config, places, problems)
     if config is None or problems.found:
         raise ConfigError(problems=problems.render(name))
-    warned = Problems()
+    warned, refused = Problems(), Problems()
     checks.warn(config, places, warned)
-    return LoadedConfig(config, warned.render(name), checks.inactive(config), name)
+    checks.refuse_start(config, places, refused)
+    return LoadedConfig(config, warned.render(name), checks.inactive(config), name, refused.render(name))
 
 
 def _fill_in(config: NodeConfig, environment: Mapping[str, str], uid: int, directory: Path) -> NodeConfig:
@@ -102,11 +105,15 @@ def _fill_in(config: NodeConfig, environment: Mapping[str, str], uid: int, direc
         config,
         data_dir=data_dir,
         run_dir=run_dir,
-        majula_servers=tuple(_fill_in_native(entry, run_dir, base) for entry in gateways),
+        majula_servers=tuple(_fill_in_gateway(entry, run_dir, base) for entry in gateways),
     )
 
 
-def _fill_in_native(gateway: Gateway, run_dir: str, base: Path) -> Gateway:
+def _fill_in_gateway(gateway: Gateway, run_dir: str, base: Path) -> Gateway:
+    tls = gateway.tls
+    if tls is not None:
+        tls = replace(tls, cert_file=str(base / tls.cert_file), key_file=str(base / tls.key_file))
+        gateway = replace(gateway, tls=tls)
     if gateway.native.unix == "off":
         return gateway
     unix = str(base / gateway.native.unix) if gateway.native.unix else rundir.native_socket(run_dir, gateway.port)

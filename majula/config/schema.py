@@ -74,7 +74,61 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retained_bytes: Annotated[
         int, _meta("Retained values of the whole node; in the node's `limits` only.", "size", ge=0, le=4 * GIB)
     ] = 64 * MIB
+    messages_per_s: Annotated[
+        float, _meta("Messages, calls and answers that one client may send in a second, on average; 0: any.", ge=0, le=10_000_000)
+    ] = 0.0
+    bytes_per_s: Annotated[
+        int, _meta("Bytes that one client may send in a second, on average; 0: any.", "size", ge=0, le=64 * GIB)
+    ] = 0
+    controls_per_s: Annotated[
+        float,
+        _meta(
+            "Subscriptions, registrations and questions of one client in a second, on average, twice as many at once; 0: any.",
+            ge=0,
+            le=10_000_000,
+        ),
+    ] = 10_000.0
+    node_messages_per_s: Annotated[
+        float,
+        _meta(
+            "As `messages_per_s`, of all clients; only in the node's `limits`. Each gateway gets an equal share; 0: any.",
+            ge=0,
+            le=10_000_000,
+        ),
+    ] = 0.0
+    node_bytes_per_s: Annotated[
+        int,
+        _meta(
+            "As `bytes_per_s`, of all clients; only in the node's `limits`. Each gateway gets an equal share; 0: any.",
+            "size",
+            ge=0,
+            le=64 * GIB,
+        ),
+    ] = 0
+    loop_lag_ms: Annotated[
+        float,
+        _meta(
+            "A gateway whose event loop is late by more, for a second, takes no new clients and requests (503); 0: any.",
+            ge=0,
+            le=60_000,
+        ),
+    ] = 1_000.0
+    memory_bytes: Annotated[
+        int,
+        _meta(
+            "A gateway whose process holds more takes no new clients and requests (503); 0: any.", "size", ge=0, le=1_024 * GIB
+        ),
+    ] = 2 * GIB
     slow_consumer: Annotated[SlowConsumer, _meta("Limits of what waits for a client that reads slowly.")] = SlowConsumer()
+
+
+class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A certificate and its key, in files of the operator."""
+
+    cert_file: Annotated[str, _meta("Certificate chain, PEM, the own certificate first.", "path")]
+    key_file: Annotated[
+        str, _meta("Its private key, PEM, without a passphrase. Only its owner may read it (mode 0600 or 0400).", "path")
+    ]
 
 
 class NativePort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +138,13 @@ class NativePort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str,
         _meta("Path of its Unix socket (100 bytes at most), or `off`.", "unix_listener", shown="`<run_dir>/native-<port>.sock`"),
     ] = ""
-    tcp: Annotated[str, _meta("Address that it also listens on by TCP (loopback only), or `off`.", "tcp_listener")] = "off"
+    tcp: Annotated[
+        str,
+        _meta(
+            "Address that it also listens on by TCP, or `off`. The gateway's `auth`, `tls` and `ip_allow` hold there too.",
+            "tcp_listener",
+        ),
+    ] = "off"
 
     @property
     def unix_path(self) -> str | None:
@@ -101,8 +161,23 @@ class Gateway(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One gateway: where clients attach by HTTP, WebSocket and the native port."""
 
     port: Annotated[int, _meta("TCP port of HTTP and WebSocket.", ge=1, le=65535)]
-    bind: Annotated[str, _meta("IP address to listen on. Loopback only until accounts exist.", "ip")] = "127.0.0.1"
-    auth: Annotated[Literal["none"], _meta("How clients prove who they are. Only `none` exists, and only on loopback.")] = "none"
+    bind: Annotated[
+        str, _meta("IP address to listen on. Beyond loopback only with `auth: token`, and with `tls` or `insecure: true`.", "ip")
+    ] = "127.0.0.1"
+    auth: Annotated[
+        Literal["none", "token"],
+        _meta("How clients prove who they are: by a token, or (on loopback only) not at all: then each may do everything."),
+    ] = "none"
+    tls: Annotated[
+        Tls | None, _meta("Serve HTTPS and WSS, and TLS on the native port's TCP address, with this certificate.", shown="none")
+    ] = None
+    insecure: Annotated[
+        bool, _meta("Listen beyond loopback without `tls`, where something else encrypts. It never waives `auth`.")
+    ] = False
+    ip_allow: Annotated[
+        tuple[Annotated[str, _meta("", "network")], ...],
+        _meta("Addresses and networks that may connect, by TCP; empty: all. Checked before TLS."),
+    ] = ()
     hosts: Annotated[
         tuple[Annotated[str, _meta("", "host")], ...],
         _meta("Host names that are served beside the bound address, localhost, 127.0.0.1 and [::1]."),
@@ -114,13 +189,6 @@ class Gateway(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Annotated[Limits, _meta("Limits of this gateway; what is left out here is taken from the node's `limits`.")] = (
         Limits()
     )
-
-
-class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Certificate of a TCP channel."""
-
-    cert_file: Annotated[str, _meta("Certificate chain, PEM.", "path")]
-    key_file: Annotated[str, _meta("Its private key, PEM.", "path")]
 
 
 class KcpOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

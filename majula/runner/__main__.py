@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(USAGE)
     try:
         loaded = load_node_config(Path(given[0]) if given else None)
+        if loaded.refusals:
+            raise ConfigError(problems=loaded.refusals)
         code = Node(loaded, make_plan(loaded.config)).run()
     except ConfigError as error:
         print("\n".join(error.problems) or error.message, file=sys.stderr)

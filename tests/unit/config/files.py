@@ -35,3 +35,7 @@ class Files:
     def warnings(self, content: str) -> list[str]:
         """The warnings, without the file's name."""
         return [line.removeprefix(f"{self.directory / NAME}:") for line in self.load(content).warnings]
+
+    def refusals(self, content: str) -> list[str]:
+        """Why a node does not start with it, without the file's name."""
+        return [line.removeprefix(f"{self.directory / NAME}:") for line in self.load(content).refusals]

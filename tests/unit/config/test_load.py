@@ -156,6 +156,13 @@ def test_default_limits_are_the_documented_ones(files: Files) -> None:
         replay_messages=1_024,
         replay_bytes=4 * MIB,
         retained_bytes=64 * MIB,
+        messages_per_s=0.0,
+        bytes_per_s=0,
+        controls_per_s=10_000.0,
+        node_messages_per_s=0.0,
+        node_bytes_per_s=0,
+        loop_lag_ms=1_000.0,
+        memory_bytes=2_048 * MIB,
         slow_consumer=SlowConsumer(limit_bytes=4 * MIB, limit_messages=65_536, age_s=10.0, policy="drop_newest", stalled_s=60.0),
     )
 
@@ -234,13 +241,13 @@ def test_default_gateway_has_the_limits_of_the_node(files: Files) -> None:
 def test_all_problems_are_named_at_once_with_their_places(files: Files) -> None:
     assert files.problems(
         "node_id: n 1\nmajula_server:\n  - port: 1\nmajula_servers:\n  - port: 99999\n    naitive: {}\n"
-        "  - bind: 0.0.0.0\n    port: 3\ndrain_s: soon\n"
+        "  - bind: localhost\n    port: 3\ndrain_s: soon\n"
     ) == [
         "1:10: a name has 1 to 128 of A-Z a-z 0-9 . _ -, got 'n 1'",
         "2:1: unknown key 'majula_server' (did you mean 'majula_servers'?)",
         "5:11: 99999 is out of range: 1 to 65535",
         "6:5: unknown key 'naitive' (did you mean 'native'?)",
-        "7:11: 0.0.0.0 can be reached from other machines, and clients have no accounts yet: bind 127.0.0.1 or ::1",
+        "7:11: expected an IP address such as 127.0.0.1, got 'localhost'",
         "9:10: expected a duration such as 30s, 500ms or 1m30s, got 'soon'",
     ]
 
@@ -251,18 +258,14 @@ def test_all_problems_are_named_at_once_with_their_places(files: Files) -> None:
         ("majula_servers: []", "2:17: a node without a gateway serves nobody: add '- port: 18080'"),
         ("majula_servers: [{}]", "2:18: 'port' is missing here"),
         ("majula_servers: {port: 1}", "2:17: expected a list, got a mapping: begin each entry with '- '"),
-        ("majula_servers: [1]", "2:18: expected a mapping with keys such as port, bind, auth, hosts, got 1"),
+        ("majula_servers: [1]", "2:18: expected a mapping with keys such as port, bind, auth, tls, got 1"),
         ("majula_servers:", "2:16: 'majula_servers' has no value: write one or remove the line"),
         ("majula_servers: [{port: 1}, {port: 1}]", "2:36: port 1 is that of majula_servers[0] too"),
         ("majula_servers: [{port: '1'}]", "2:25: expected a whole number, got '1'"),
         ("majula_servers: [{port: true}]", "2:25: expected a whole number, got True"),
-        ("majula_servers: [{port: 1, auth: tokens}]", "2:34: expected none, got 'tokens'"),
+        ("majula_servers: [{port: 1, auth: tokens}]", "2:34: expected none or token, got 'tokens' (did you mean 'token'?)"),
         ("majula_servers: [{port: 1, bind: localhost}]", "2:34: expected an IP address such as 127.0.0.1, got 'localhost'"),
         ("majula_servers: [{port: 1, native: {tcp: '127.0.0.1:1'}}]", "2:42: 127.0.0.1:1 is taken by gateway 1"),
-        (
-            "majula_servers: [{port: 1, native: {tcp: '0.0.0.0:2'}}]",
-            "2:42: '0.0.0.0' is not a loopback address, and clients have no accounts yet: use 127.0.0.1:2",
-        ),
         (
             "majula_servers: [{port: 1, native: {unix: /s}}, {port: 2, native: {unix: /s}}]",
             "2:74: the socket '/s' is that of majula_servers[0] too",
@@ -301,8 +304,47 @@ def test_wrong_value_is_refused_at_its_place(files: Files, text: str, problem: s
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0", "'::'", "192.168.1.1", "8.8.8.8"])
-def test_gateway_beyond_loopback_is_refused(files: Files, bind: str) -> None:
-    assert "can be reached from other machines" in files.problems(f"node_id: n\nmajula_servers: [{{port: 1, bind: {bind}}}]")[0]
+def test_a02_gateway_beyond_loopback_does_not_start_without_accounts(files: Files, bind: str) -> None:
+    (refusal,) = files.refusals(f"node_id: n\nmajula_servers: [{{port: 1, bind: {bind}}}]")
+    assert refusal.startswith("2:34: ") and "can be reached from other machines" in refusal and "auth: token" in refusal
+
+
+def test_a02_gateway_beyond_loopback_does_not_start_without_tls(files: Files) -> None:
+    (refusal,) = files.refusals("node_id: n\nmajula_servers: [{port: 1, bind: 0.0.0.0, auth: token}]")
+    assert "tokens would travel in the clear" in refusal
+
+
+def test_a02_insecure_does_not_waive_accounts(files: Files) -> None:
+    (refusal,) = files.refusals("node_id: n\nmajula_servers: [{port: 1, bind: 0.0.0.0, insecure: true}]")
+    assert "auth: token" in refusal
+
+
+def test_a02_native_port_by_tcp_follows_the_same_rules(files: Files) -> None:
+    open_port = "native: {tcp: '0.0.0.0:2'}"
+    assert "auth: token" in files.refusals(f"node_id: n\nmajula_servers: [{{port: 1, {open_port}}}]")[0]
+    assert "in the clear" in files.refusals(f"node_id: n\nmajula_servers: [{{port: 1, auth: token, {open_port}}}]")[0]
+    assert files.refusals(f"node_id: n\nmajula_servers: [{{port: 1, auth: token, insecure: true, {open_port}}}]") == []
+
+
+def test_gateway_beyond_loopback_starts_with_accounts_and_tls(files: Files) -> None:
+    tls = "tls: {cert_file: c.pem, key_file: k.pem}"
+    text = f"node_id: n\nmajula_servers: [{{port: 1, bind: 0.0.0.0, auth: token, {tls}}}]"
+    assert files.refusals(text) == [] and files.warnings(text) == []
+    found = files.load(text).config.majula_servers[0].tls
+    assert found is not None and found.cert_file == str(files.directory / "c.pem")
+
+
+def test_gateway_that_is_insecure_is_warned_of(files: Files) -> None:
+    text = "node_id: n\nmajula_servers: [{port: 1, bind: 0.0.0.0, auth: token, insecure: true}]"
+    assert files.refusals(text) == []
+    assert files.warnings(text) == ["2:66: the gateway on 0.0.0.0:1 is insecure: tokens and messages travel in the clear"]
+
+
+@pytest.mark.parametrize("token", ["default_token", "s3cr3tAB"])
+def test_a03_weak_token_is_warned_of_on_loopback_and_refuses_a_node_beyond_it(files: Files, token: str) -> None:
+    weak = f"node_id: n\ntoken: {token}\nmajula_servers: [{{port: 1, auth: token, insecure: true, bind: %s}}]"
+    assert files.refusals(weak % "127.0.0.1") == [] and files.warnings(weak % "127.0.0.1")[0].startswith("2:8: the token")
+    assert files.refusals(weak % "0.0.0.0")[0].startswith("2:8: the token")
 
 
 def test_missing_node_id_is_one_problem(files: Files) -> None:
