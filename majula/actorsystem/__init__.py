@@ -15,6 +15,7 @@ Read in this order:
     process        fork, what a child drops, why it ended
     children, host child processes, and actors that live in a host process
     actorprocess   the main function of an actor's process
+    looking, taps  what an actor shows of itself when it is asked
     outside        talking to actors from elsewhere
     sockets        listening sockets that the runner hands to an actor
     base           `System`, and the base that Thespian loads

@@ -22,6 +22,7 @@ from majula.actorsystem.frames import FRAMES, HEADER, HELLO, MESSAGE, PLAIN, RET
 from majula.actorsystem.local import LocalPost, Mailbox
 from majula.actorsystem.outbox import CHUNK_BYTES
 from majula.actorsystem.rundir import socket_path
+from majula.actorsystem.taps import Tap, size_of
 from majula.messages.base import Address, Message, decode, encode
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class Endpoint:
         """Set when the actor of this process has crashed: nothing more is read."""
         self.batches_lost = 0
         self.rejected = 0
+        self.taps: dict[int, tuple[Tap, ...]] = {}
+        """Who listens to what an actor sends, by its local id; empty but while somebody looks."""
         self._listener = listener
         self._scratch = memoryview(bytearray(wire.SCRATCH_BYTES))
         self._connections: set[Connection] = set()
@@ -85,6 +88,9 @@ class Endpoint:
 
     def send_message(self, target: Address, source: int, message: Message) -> bool:
         """Queue a message. False: not queued; `returned` follows, unless it is droppable and the outbox was at its mark."""
+        if self.taps:
+            for tap in self.taps.get(source, ()):
+                tap.note("out", target, type(message).__name__, size_of(message))
         route = self._routes.get(target) or self._find_route(target)
         if route is None:
             self.loop.call_soon(self._give_back, source, message, target)
@@ -109,6 +115,10 @@ class Endpoint:
 
     def send_frames(self, target: Address, source: int, payload: bytes | list[bytes]) -> bool:
         """Queue an opaque batch. False: not queued, the target is gone or its outbox is at the mark."""
+        if self.taps:
+            for tap in self.taps.get(source, ()):
+                size = len(payload) if isinstance(payload, bytes) else sum(map(len, payload))
+                tap.note("out", target, "batch of frames", size)
         route = self._routes.get(target) or self._find_route(target)
         if route is None:
             return False
@@ -154,6 +164,10 @@ class Endpoint:
     def queues(self) -> dict[str, int]:
         """Bytes that wait, by peer, where there are any."""
         return {c.peer: c.outbox.pending_bytes for c in self._connections if c.outbox.pending_bytes}
+
+    def lanes(self) -> list[tuple[str, str, int, int, int]]:
+        """Every outbox: peer, lane, bytes, frames, mark."""
+        return [(c.peer, *lane) for c in self._connections if c.peer for lane in c.outbox.lanes()]
 
     def _find_route(self, target: Address) -> tuple[Connection | None, int] | None:
         name, local = split(target)

@@ -70,6 +70,12 @@ class Outbox:
         """All that is not written yet."""
         return self._control.bytes + self._data.bytes + len(self._chunk) - self._offset
 
+    def lanes(self) -> tuple[tuple[str, int, int, int], ...]:
+        """Each lane: name, bytes, frames, mark. What is being written just now counts as control or data no more."""
+        return tuple(
+            (name, lane.bytes, len(lane.frames), lane.high) for name, lane in (("control", self._control), ("data", self._data))
+        )
+
     def next_chunk(self) -> bytes | memoryview:
         """What to write next; empty when there is nothing. The same until `wrote` says that some of it is out."""
         if self._chunk:

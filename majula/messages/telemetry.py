@@ -6,8 +6,8 @@
     telemetry -> anybody       Look (debug: stacks, tasks, queues, tap), answered by Looked; SetLevel
     telemetry -> a gateway     PublishEvent (an event for its topic `$SYS.<name>`)
 
-What telemetry does not take is dropped, never waited for: all that is sent to it is `droppable`. Payloads of clients are in none of
-these, and neither are tokens.
+What telemetry does not take is dropped, never waited for: all that is sent to it is `droppable`. Payloads of clients are in none
+of these, and neither are tokens.
 """
 
 from __future__ import annotations
