@@ -5,8 +5,8 @@ Pure parts first, they hold the rules: `states` (what a program is told of its c
 their frames), `functions` (a typed function becomes a service), `events` and `session` (greeting, reconnecting, what is in
 force). Then what touches asyncio: `subscription`, `caller` (calls made here), `provider` (calls served here), `connection` (what
 a transport must offer), `native` (Unix socket and TCP), `packages` and `websocket` (the same over WebSocket, msgpack or JSON),
-`attachment`, which joins them, `asking`, `observation` and `administration` (what is asked of the node by name), `client`, the other
-verbs of a program, and `entry`, where it begins.
+`attachment`, which joins them, `asking`, `observation` and `administration` (what is asked of the node by name), `client`, the
+other verbs of a program, and `entry`, where it begins.
 """
 
 from majula.api.sdk.calls import Call

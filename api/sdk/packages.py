@@ -159,6 +159,9 @@ class JsonPackages:
                 return [_encode(_with_id({"method": "UNREGISTER_RPC", "fun": header.function}, header.request))]
             case headers.Cancel():
                 return [_encode({"method": "CANCEL", "invokeid": header.call})]
+            case headers.Request():
+                asked = {"method": "REQUEST", "id": header.request, "operation": header.operation}
+                return [_encode(asked | {"args": to_json(header.encoding, body)})]
             case headers.Hello():
                 named = {"client_id": header.client_id or self._name, "secret": header.secret}
                 return [_encode({"method": "REGISTER_CLIENT", "id": _HELLO, "args": named})]
@@ -228,6 +231,9 @@ class JsonPackages:
                 return encode_frame(headers.Cancel(package.invokeid))
             case "ACK":
                 return self._acknowledged(package)
+            case "REPLY":
+                request = package.id if isinstance(package.id, int) else 0
+                return encode_frame(headers.Reply(request, JSON), bytes(package.result) or b"null")
             case "ERROR":
                 message = msgspec.json.decode(package.error) if package.error else ""
                 request = package.id if isinstance(package.id, int) else 0

@@ -124,14 +124,23 @@ def test_a_call_of_somebody_names_them_among_its_arguments() -> None:
 
 def test_what_json_has_no_word_for_is_answered_here() -> None:
     one = packages()
-    request = encode_frame(headers.Request(5, "rpc.services"), b"")
     call = encode_frame(headers.Call(6, "f", MSGPACK, 500, "p"), msgspec.msgpack.encode([1]))
-    assert one.render(*chunk_of([request, call])) == []
-    (error, _), (result, _) = opened(*chunk_of(one.refused))
-    assert isinstance(error, headers.Error)
-    assert (error.request, error.code) == (5, "not_built")
+    assert one.render(*chunk_of([call])) == []
+    ((result, _),) = opened(*chunk_of(one.refused))
     assert isinstance(result, headers.Result)
     assert result.fault is not None
+    assert result.fault.code == "not_built"
+
+
+def test_a_question_and_its_answer_pass_as_json() -> None:
+    asked = encode_frame(headers.Request(5, "tokens.show"), msgspec.msgpack.encode({"token": "t1"}))
+    ((question, arguments),) = through_the_gateway(asked)
+    assert isinstance(question, headers.Request)
+    assert (question.operation, question.encoding, arguments) == ("tokens.show", JSON, b'{"token":"t1"}')
+    one = packages()
+    ((reply, body),) = opened(*one.receive(b'{"method":"REPLY","id":5,"result":{"id":"t1"}}'))
+    assert reply == headers.Reply(5, JSON)
+    assert json.loads(body) == {"id": "t1"}
 
 
 def test_a_heartbeat_travels_alone_so_that_its_answer_covers_what_was_before() -> None:
