@@ -19,6 +19,7 @@ import msgspec
 from majula.actorsystem.actor import MajulaActor
 from majula.actorsystem.process import describe, freeze
 from majula.messages.base import Address, Message, Role
+from majula.messages.config import Settings
 from majula.messages.supervision import (
     Drain,
     Drained,
@@ -54,6 +55,7 @@ from majula.supervision.events import (
     RolesCame,
     SendRoles,
     SendSlice,
+    SettingsCame,
     SliceCame,
     StopAsked,
     StopChild,
@@ -97,6 +99,8 @@ class SupervisorActor(MajulaActor):
         self._core = SupervisorCore(role=self.role, settings=config, entry=own if config.is_root else None)
         # The registry is what this actor passes on, not what it looks roles up in.
         self._mailbox.immediate[Roles] = lambda roles, sender: self._step(RolesCame(roles))
+        # These are of a child, not its own.
+        self._mailbox.immediate[Settings] = lambda new, sender: self._step(SettingsCame(new.role, new.settings))
         for spec in config.children:
             load_actor(spec.actor)  # a class that is not there fails this start, by name, and not each start of the child
         freeze()

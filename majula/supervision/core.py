@@ -17,6 +17,8 @@ from __future__ import annotations
 from math import inf
 from typing import Literal, assert_never
 
+from msgspec.structs import replace
+
 from majula.messages.base import Role
 from majula.messages.supervision import (
     Escalate,
@@ -50,6 +52,7 @@ from majula.supervision.events import (
     RolesCame,
     SendRoles,
     SendSlice,
+    SettingsCame,
     SliceCame,
     StopAsked,
     StopChild,
@@ -126,6 +129,8 @@ class SupervisorCore:
                 if event.roles.version > self._roles.version:
                     self._roles = event.roles
                     self._effects.append(SendRoles(roles=self._roles, to=self._running()))
+            case SettingsCame():
+                self._on_settings(event)
             case DrainAsked():
                 self._on_drain(event.deadline_s, now)
             case StopAsked():
@@ -184,6 +189,12 @@ class SupervisorCore:
         child = self._children.get(event.role)
         if child is not None and child.is_alive and self._registry.replace_slice(event.role, event.part):
             self._registry_changed = True
+
+    def _on_settings(self, event: SettingsCame) -> None:
+        # The child that runs is told by whoever tells us. Every supervisor is told of every role.
+        child = self._children.get(event.role)
+        if child is not None:
+            child.spec = replace(child.spec, config=event.config)
 
     def _on_ponged(self, event: ChildPonged, now: float) -> None:
         child = self._children.get(event.role)

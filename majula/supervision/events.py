@@ -66,6 +66,13 @@ class ChildEscalated(Struct, frozen=True):
     escalate: Escalate
 
 
+class SettingsCame(Struct, frozen=True):
+    """Event: the configuration has changed; `role` is started with `config` from its next start on."""
+
+    role: Role
+    config: bytes
+
+
 class RolesCame(Struct, frozen=True):
     """Event: the parent published a new version of the registry."""
 
@@ -96,6 +103,7 @@ Event = (
     | SliceCame
     | ChildEscalated
     | RolesCame
+    | SettingsCame
     | DrainAsked
     | StopAsked
     | TimerFired

@@ -36,6 +36,14 @@ class Saw(Message, frozen=True, array_like=True, tag="probe.Saw"):
     incarnation: int
 
 
+class Obeys(Message, frozen=True, array_like=True, tag="probe.Obeys"):
+    """Which `drain_s` a probe has, said at its start and when its settings change; `changed` says which of the two."""
+
+    by: Role
+    drain_s: float
+    changed: bool
+
+
 class ProbeActor(MajulaActor):
     """See `Act`."""
 
@@ -45,6 +53,12 @@ class ProbeActor(MajulaActor):
         self._config = config
         if config.fail_start:
             raise OSError(config.fail_start)
+        if config.reports_to:
+            self.send(config.reports_to, Obeys(self.role, config.drain_s, changed=False))
+
+    def on_settings(self, config: ProbeConfig) -> None:
+        self._config = config
+        self.send(config.reports_to, Obeys(self.role, config.drain_s, changed=True))
 
     def on_message(self, message: Message, sender: Address) -> None:
         match message:

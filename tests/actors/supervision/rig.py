@@ -35,7 +35,7 @@ from majula.messages.supervision import (
 )
 from majula.supervision import SupervisorSettings
 
-from .probe import ProbeConfig, Saw
+from .probe import Obeys, ProbeConfig, Saw
 
 PROBE = f"{__package__}.probe.ProbeActor"
 SUPERVISOR = "majula.actors.supervisor.SupervisorActor"
@@ -80,6 +80,7 @@ class SupervisorRig:
         self.reports: list[Report] = []
         self.escalations: list[Escalate] = []
         self.saw: list[Saw] = []
+        self.obeys: list[Obeys] = []
         self.pids: set[int] = set()
         self._news = asyncio.Event()
         self._numbers = 0
@@ -116,6 +117,8 @@ class SupervisorRig:
                 self.escalations.append(message)
             case Saw():
                 self.saw.append(message)
+            case Obeys():
+                self.obeys.append(message)
             case Started():
                 pass
         self._news.set()

@@ -8,8 +8,10 @@ import signal
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from majula.messages.config import Settings
 from majula.messages.supervision import Drain, Drained, Escalate, Pong, RoleEntry, RoleSlice, Started, Stop
 from majula.supervision import Pulse, SupervisorSettings
 from majula.supervision.budget import BudgetLimits
@@ -250,3 +252,16 @@ async def test_message_of_a_stranger_changes_nothing(tmp_path: Path) -> None:
             rig.outside.send(rig.address, message)
         assert (await rig.status())["one"].state == "running"
         assert (rig.roles, rig.escalations) == (before, [])
+
+
+async def test_child_takes_over_new_settings_and_is_started_again_with_them(tmp_path: Path) -> None:
+    async with SupervisorRig(tmp_path / "r", probe("one")) as rig:
+        await rig.running("one")
+        config = msgspec.msgpack.encode(ProbeConfig(reports_to=rig.outside.address, drain_s=7.0))
+        for role in ("one", "supervisor:root"):
+            rig.act(role, Settings(role="one", settings=config, revision=2))
+        await rig.until(lambda: len(rig.obeys) == 1)
+        await rig.status()  # the supervisor has read what came before this question
+        rig.kill("one")
+        await rig.until(lambda: len(rig.obeys) == 2)
+        assert [(found.drain_s, found.changed) for found in rig.obeys] == [(7.0, True), (7.0, False)]
