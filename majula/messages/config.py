@@ -15,8 +15,8 @@ from majula.messages.base import Message, Role
 
 class Settings(Message, frozen=True, array_like=True, tag="config.Settings"):
     """The configuration has changed: `settings` is the msgpack of what `role` is started with (for the runner, which no
-    supervisor starts, of `RunnerSettings`). Comes at each change that concerns the role, and to each role that appears while it is
-    not the configuration of the node's start that is in force. An actor takes over what it can and keeps the rest.
+    supervisor starts, of `RunnerSettings`). Comes at each change that concerns the role, and to each role that appears while
+    it is not the configuration of the start that is in force. An actor takes over what it can and keeps the rest.
 
     revision: of the configuration that they come from.
     """
