@@ -132,6 +132,17 @@ class MajulaActor(Actor):  # type: ignore[misc]  # Thespian has no types
         mailbox = self._mailbox
         return mailbox.endpoint.send_frames(target, mailbox.local_id, frames)
 
+    def event(self, name: str, **fields: int | float | str) -> None:
+        """Something has happened that an operator may want to know: a line in the log, an entry in `events.list`, the topic
+        `$SYS.<name>`, a counter. Never blocks; where telemetry is away it is only logged.
+
+        Args:
+            name: `thing.happened`, from the table in `majula.telemetry.events`, which says how loud it is.
+            fields: plain values. Never a payload, never a secret. Text of a peer is cut to 200 characters.
+        """
+        cut = {key: value[:200] if isinstance(value, str) else value for key, value in fields.items()}
+        self._mailbox.event(name, cut)
+
     def roles(self) -> Mapping[Role, Address]:
         """Where each role that runs lives, as far as this actor has heard."""
         return self._mailbox.role_addresses

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from enum import IntEnum
@@ -18,15 +19,21 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from majula.actorsystem.endpoint import Endpoint
+from majula.actorsystem.looking import Glass
 from majula.actorsystem.process import describe, set_title
+from majula.actorsystem.taps import Tap, size_of
 from majula.messages.base import Address, Message, Role
 from majula.messages.config import Settings
 from majula.messages.supervision import Drain, Drained, Figure, Ping, Pong, RoleEntry, Roles, Start, Started, StartFailed, Stop
+from majula.messages.telemetry import Event, Look, SetLevel
+from majula.telemetry.events import level_of
 
 if TYPE_CHECKING:
     from majula.actorsystem.actor import MajulaActor
 
 _log = logging.getLogger(__name__)
+_events = logging.getLogger("majula.event")
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 _HELD_LIMIT: Final = 10_000
 """Messages that may come before `on_start` has returned; what is beyond is dropped, and logged."""
@@ -79,8 +86,12 @@ class ActorMailbox:
             Drain: self._drain,
             Stop: self._stop,
             Settings: self._take_settings,
+            Look: Glass(self, self._listen).look,
+            SetLevel: _set_level,
         }
         """Messages that the base answers itself, whatever the state."""
+        self.pid = os.getpid()
+        self._taps: tuple[Tap, ...] = ()
         self._life = life
         self._roles_version = -1
         self._held: deque[tuple[Message | bytes, Address]] = deque()
@@ -97,6 +108,9 @@ class ActorMailbox:
 
     def receive(self, message: Message, sender: Address) -> None:
         self._received += 1
+        if self._taps:
+            for tap in self._taps:
+                tap.note("in", sender, type(message).__name__, size_of(message))
         try:
             answer = self.immediate.get(type(message))
             if answer is not None:
@@ -109,6 +123,9 @@ class ActorMailbox:
             self.crash(error)
 
     def receive_frames(self, frames: bytes, sender: Address) -> None:
+        if self._taps:
+            for tap in self._taps:
+                tap.note("in", sender, "batch of frames", len(frames))
         try:
             if self._open:
                 self.actor.on_frames(frames, sender)
@@ -252,7 +269,22 @@ class ActorMailbox:
             await self.actor.on_stop()
         self._end(None)
 
+    def _listen(self, taps: tuple[Tap, ...]) -> None:
+        self._taps = taps
+        if taps:
+            self.endpoint.taps[self.local_id] = taps
+        else:
+            self.endpoint.taps.pop(self.local_id, None)
+
     # --- what the actor uses
+
+    def event(self, name: str, fields: dict[str, Figure]) -> None:
+        """Log a happening, and tell telemetry, if it is there."""
+        _events.log(_LEVELS[level_of(name)], name, extra={"fields": fields})
+        telemetry = self.role_addresses.get("telemetry")
+        if telemetry is not None:
+            event = Event(name=name, role=self.actor.role, pid=self.pid, at=time.time(), fields=fields)
+            self.endpoint.send_message(telemetry, self.local_id, event)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         if len(self._tasks) >= _TASKS_LIMIT:
@@ -314,3 +346,8 @@ class ActorMailbox:
                 task.cancel()
         self._held.clear()
         self._life.ended(self, error)
+
+
+def _set_level(order: SetLevel, sender: Address) -> None:
+    """For the whole process: what is hosted together logs alike."""
+    logging.getLogger().setLevel(_LEVELS.get(order.level, logging.INFO))
