@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 import socket
@@ -14,7 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+
 import majula
+from majula.api.cli.asking import failures
 from majula.api.cli.control import ask
 from majula.api.cli.find import CONTROL
 from majula.errors import MajulaError, RemoteError, Unavailable
@@ -30,6 +32,14 @@ majula_servers:
   - port: {port}
 """
 _START_S = 20.0
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave the demo's directory, to look at it.")
+def demo(keep: bool) -> None:
+    """Start a private node, a service and a subscriber; show their traffic; end."""
+    with failures():
+        run_demo(keep=keep, echo=click.echo)
 
 
 def run_demo(*, echo: Echo, keep: bool = False) -> None:
@@ -133,7 +143,3 @@ async def _show_calls(weather: majula.Client, reader: majula.Client, echo: Echo)
         await reader.call("convert", {"celsius": -300})
     except RemoteError as error:
         echo(f"  convert(celsius=-300) -> {error.type}: {error.message}")
-
-
-if __name__ == "__main__":
-    run_demo(echo=print, keep=bool(os.environ.get("MAJULA_DEMO_KEEP")))

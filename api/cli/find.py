@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from majula.errors import Conflict, NotFound
+from majula.errors import Conflict, NoSuchNode
 
 CONTROL = "control.sock"
 
@@ -23,19 +23,19 @@ def find_control_socket(run_dir: Path | None, *, roots: list[Path] | None = None
     """The control socket of the node in `run_dir`, or of the only node of this user that runs.
 
     Raises:
-        NotFound: no node runs there.
+        NoSuchNode: no node runs there.
         Conflict: several run; they are listed.
     """
     if run_dir is not None:
         path = run_dir / CONTROL
         if not answers(path):
-            raise NotFound(f"no node runs in {run_dir}")
+            raise NoSuchNode(f"no node runs in {run_dir}")
         return path
     searched = run_roots(os.environ, os.getuid()) if roots is None else roots
     found = [path for root in searched for path in sorted(root.glob(f"*/{CONTROL}")) if _is_ours(path.parent) and answers(path)]
     if not found:
         places = " and ".join(str(root) for root in searched)
-        raise NotFound(f"no node of this user runs (looked in {places}); name one with --run-dir")
+        raise NoSuchNode(f"no node of this user runs (looked in {places}); name one with --run-dir")
     if len(found) > 1:
         listed = ", ".join(str(path.parent) for path in found)
         raise Conflict(f"several nodes run: {listed}; name one with --run-dir")

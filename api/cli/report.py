@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from majula.api.cli.show import harmless, seconds, size
+
 _COLUMNS = ("role", "state", "pid", "up", "restarts", "queue", "last reason")
 
 
@@ -22,12 +24,7 @@ def render(status: Mapping[str, Any]) -> str:
     if deaths:
         lines += ["", "ended lately:"]
         lines += [f"  {seconds(ago_s):>8} ago  {role}: {reason}" for ago_s, role, reason in sorted(deaths)[:20]]
-    return "\n".join(map(_harmless, lines))
-
-
-def _harmless(line: str) -> str:
-    """A reason may quote what a stranger sent: no line breaks, no terminal escapes."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    return "\n".join(map(harmless, lines))
 
 
 def _row(role: Mapping[str, Any]) -> tuple[str, ...]:
@@ -52,20 +49,3 @@ def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
     listed = list(rows)
     widths = [max(len(cell) for cell in column) for column in zip(*listed, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in listed]
-
-
-def seconds(value: float) -> str:
-    """A duration as people say it: 0.4 s, 12 s, 3 min, 5 h, 2 d."""
-    if value < 10:
-        return f"{value:.1f} s"
-    for limit, unit, name in ((120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h")):
-        if value < limit:
-            return f"{value / unit:.0f} {name}"
-    return f"{value / 86_400:.0f} d"
-
-
-def size(value: int) -> str:
-    """Bytes as people say them."""
-    if value < 1_024:
-        return f"{value} B"
-    return f"{value / 1_024:.0f} KiB" if value < 1 << 20 else f"{value / (1 << 20):.1f} MiB"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from majula.errors import InvalidRequest, NotFound
+from majula.errors import InvalidRequest, NoSuchNode
 
 ENVIRONMENT = "MAJULA_ADDRESS"
 
@@ -19,23 +19,25 @@ ENVIRONMENT = "MAJULA_ADDRESS"
 class Address(Struct, frozen=True):
     """One place to connect to.
 
-    kind: `unix` (path), `tcp` (host, port) or `websocket` (url).
+    kind: `unix` (path), `tcp` (host, port), `websocket` (url) or `http` (url).
     text: as it was written, for messages.
+    is_encrypted: by TLS.
     """
 
-    kind: Literal["unix", "tcp", "websocket"]
+    kind: Literal["unix", "tcp", "websocket", "http"]
     text: str
     path: str = ""
     host: str = ""
     port: int = 0
     url: str = ""
+    is_encrypted: bool = False
 
 
 def parse_address(text: str) -> Address:
-    """Read `unix:/path`, `majula://host:port`, `ws://host:port[/path]` or `wss://...`.
+    """Read `unix:/path`, `majula://host:port`, `ws://host:port[/path]` or `http://host:port`; with TLS `majulas:`, `wss:`, `https:`.
 
     Raises:
-        InvalidRequest: it has none of these forms.
+        InvalidRequest: it has none of these forms, or holds a user or password.
     """
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
@@ -46,11 +48,21 @@ def parse_address(text: str) -> Address:
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    if parts.scheme == "majula" and parts.hostname and port:
-        return Address("tcp", text, host=parts.hostname, port=port)
-    if parts.scheme in ("ws", "wss") and parts.hostname:
-        return Address("websocket", text, url=text)
-    raise InvalidRequest(f"{text!r} is no address: use unix:/path, majula://host:port, ws://host:port or wss://host:port")
+    host = parts.hostname or ""
+    if "@" in parts.netloc or parts.query:
+        # Addresses are shown in messages and process lists. The text is not repeated here: it may hold a secret.
+        raise InvalidRequest("an address holds no user, password or query; a token is given as `token`")
+    is_encrypted = parts.scheme in ("majulas", "wss", "https")
+    if parts.scheme in ("majula", "majulas") and host and port:
+        return Address("tcp", text, host=host, port=port, is_encrypted=is_encrypted)
+    if parts.scheme in ("ws", "wss") and host:
+        return Address("websocket", text, host=host, url=text, is_encrypted=is_encrypted)
+    if parts.scheme in ("http", "https") and host:
+        return Address("http", text, host=host, url=text, is_encrypted=is_encrypted)
+    raise InvalidRequest(
+        f"{text!r} is no address: use unix:/path, majula://host:port, ws://host:port or http://host:port, "
+        "with TLS majulas://, wss:// or https://"
+    )
 
 
 def find_address(environment: Mapping[str, str], *, uid: int, temporary: Path = Path("/tmp")) -> Address:  # noqa: S108  # the node's documented default, checked for its owner below
@@ -61,12 +73,13 @@ def find_address(environment: Mapping[str, str], *, uid: int, temporary: Path = 
         uid: the user; directories of anybody else are not looked at.
         temporary: where a node without `XDG_RUNTIME_DIR` keeps its run directory.
     Raises:
-        NotFound: no node, or more than one; the message lists what was found.
+        NoSuchNode: no node, or more than one; the message lists what was found.
     """
     if environment.get(ENVIRONMENT):
         return parse_address(environment[ENVIRONMENT])
     runtime = environment.get("XDG_RUNTIME_DIR")
-    roots = ([Path(runtime) / "majula"] if runtime else []) + [temporary / f"majula-{uid}"]
+    # What is not absolute is to be ignored (XDG Base Directory Specification), and would mean another place in each directory.
+    roots = ([Path(runtime) / "majula"] if runtime and runtime.startswith("/") else []) + [temporary / f"majula-{uid}"]
     nodes: dict[Path, list[Path]] = {}
     for root in roots:
         for path in _sockets(root, uid):
@@ -79,9 +92,10 @@ def find_address(environment: Mapping[str, str], *, uid: int, temporary: Path = 
         return Address("unix", f"unix:{first}", path=str(first))
     looked = " and ".join(str(root) for root in roots)
     if not nodes:
-        raise NotFound(f"no node of this user runs here (looked in {looked}); start one, or give an address or {ENVIRONMENT}")
+        raise NoSuchNode(f"no node of this user runs here (looked in {looked}); start one, or give an address or {ENVIRONMENT}")
     found = ", ".join(f"unix:{min(sockets, key=_age)}" for sockets in nodes.values())
-    raise NotFound(f"{len(nodes)} nodes of this user run here, choose one by its address or {ENVIRONMENT}: {found}", found=found)
+    message = f"{len(nodes)} nodes of this user run here, choose one by its address or {ENVIRONMENT}: {found}"
+    raise NoSuchNode(message, found=found)
 
 
 def _sockets(root: Path, uid: int) -> list[Path]:
@@ -116,11 +130,11 @@ def find_default_address() -> Address:
     """`find_address` for this process.
 
     Raises:
-        NotFound: as there; also on systems without Unix users, where the address is always given.
+        NoSuchNode: as there; also on systems without Unix users, where the address is always given.
     """
     uid = getattr(os, "getuid", None)
     if uid is None:
         if os.environ.get(ENVIRONMENT):
             return parse_address(os.environ[ENVIRONMENT])
-        raise NotFound(f"give the address of a node, or set {ENVIRONMENT}")
+        raise NoSuchNode(f"give the address of a node, or set {ENVIRONMENT}")
     return find_address(os.environ, uid=uid())

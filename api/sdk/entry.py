@@ -41,7 +41,7 @@ def connect(
         buffer_bytes: what may wait to be written, also while there is no connection.
         concurrency: calls of async functions that run here at one time; more are refused with `overloaded`.
     Raises:
-        NotFound: no address was given, and there is no node of this user, or more than one.
+        NoSuchNode: no address was given, and there is no node of this user, or more than one.
         InvalidRequest: the address has none of the forms.
     And when it is awaited or entered:
         ConnectionLost: no connection in `timeout_s`.

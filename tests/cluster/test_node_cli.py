@@ -55,8 +55,8 @@ async def test_status_shows_why_a_role_was_restarted(tmp_path: Path) -> None:
 
 async def test_status_without_a_node_says_so_and_fails(tmp_path: Path) -> None:
     code, out, error = await majula("status", "--run-dir", str(tmp_path))
-    assert (code, out) == (1, "")
-    assert error == f"Error: no node runs in {tmp_path} [not_found]\n"
+    assert (code, out) == (3, "")
+    assert error.splitlines()[0] == f"Error: no node runs in {tmp_path} [no_such_node]"
 
 
 async def test_node_stop_ends_the_node(tmp_path: Path) -> None:

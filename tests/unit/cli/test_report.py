@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from majula.api.cli.report import render, seconds, size
+from majula.api.cli.report import render
+from majula.api.cli.show import seconds, size
 
 
 def role(**fields: Any) -> dict[str, Any]:

@@ -1,0 +1,166 @@
+"""How a command reaches a node: the options that say which node and who asks, one connection, one answer.
+
+The token never stands in the arguments: everybody on the machine can read those of a process. It comes from MAJULA_TOKEN, from a
+file or environment variable that `--token` names, or from standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar
+
+import click
+import msgspec
+
+from majula.api.cli.exits import INTERRUPTED, exit_code
+from majula.api.cli.show import harmless
+from majula.errors import ConnectionLost, InvalidRequest, MajulaError, NoSuchNode, NotFound, PermissionDenied, Unauthorized
+from majula.operations import Operation
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TOKEN_ENVIRONMENT = "MAJULA_TOKEN"  # noqa: S105 - the variable's name
+_TOKEN_FILE_BYTES = 4_096
+
+
+class Place(NamedTuple):
+    """Which node, by whom, how long.
+
+    address: as `majula.connect` takes it, None: the only node of this user. token: None: none.
+    """
+
+    address: str | None
+    token: str | None
+    timeout_s: float
+    as_json: bool
+
+
+def at_node(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options `--address`, `--token`, `--timeout`, `--json`; it gets them as its first argument `place`."""
+
+    @click.option(
+        "--address",
+        "-a",
+        envvar="MAJULA_ADDRESS",
+        help="unix:/path, majula://host:port, ws://host:port ...; left out: the only node that you run here.",
+    )
+    @click.option(
+        "--token",
+        "token_from",
+        metavar="SOURCE",
+        help=f"Where the token is: file:PATH, env:NAME, or - for standard input. Left out: {TOKEN_ENVIRONMENT}.",
+    )
+    @click.option("--timeout", "timeout_s", type=click.FloatRange(0.01, 3_600), default=10.0, show_default=True, help="Seconds.")
+    @click.option("--json", "as_json", is_flag=True, help="JSON, one object or one a line.")
+    @wraps(command)
+    def run(address: str | None, token_from: str | None, timeout_s: float, as_json: bool, **more: Any) -> Any:
+        with failures():
+            return command(Place(address, read_token(token_from, os.environ), timeout_s, as_json), **more)
+
+    return run
+
+
+class failures:
+    """Every MajulaError ends the command with its sentence and the exit code of its kind; Ctrl-C ends it without a traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, MajulaError):
+            fail(error)
+        if isinstance(error, KeyboardInterrupt):
+            sys.exit(INTERRUPTED)
+        if isinstance(error, BrokenPipeError):
+            # Who read us has left, as in `majula sub ... | head`: there is nobody to tell, and nothing more to flush.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
+def fail(error: MajulaError) -> NoReturn:
+    """Say what is wrong, and what can be done, on standard error; end."""
+    click.echo(f"Error: {harmless(error.message)} [{error.code}]", err=True)
+    hint = _hint(error)
+    if hint:
+        click.echo(hint, err=True)
+    sys.exit(exit_code(error))
+
+
+def _hint(error: MajulaError) -> str:
+    if isinstance(error, Unauthorized):
+        return f"Give a token by {TOKEN_ENVIRONMENT} or --token file:PATH; `majula token create` makes one."
+    if isinstance(error, PermissionDenied) and error.detail.get("scope"):
+        return f"Make a token with --scope {harmless(str(error.detail['scope']))}."
+    if isinstance(error, ConnectionLost | NoSuchNode):
+        return "Is a node running? `majula status` shows it, `majula node run` starts one."
+    return ""
+
+
+def read_token(source: str | None, environment: Mapping[str, str]) -> str | None:
+    """The token that `source` names.
+
+    Raises:
+        InvalidRequest: it names none, or is itself a token.
+        NotFound: there is nothing there.
+    """
+    if source is None:
+        return environment.get(TOKEN_ENVIRONMENT) or None
+    if source == "-":
+        return sys.stdin.readline().strip() or None
+    kind, _, name = source.partition(":")
+    if kind == "env" and name:
+        if name not in environment:
+            raise NotFound(f"the environment has no {name}")
+        return environment[name]
+    if kind == "file" and name:
+        try:
+            with Path(name).open(encoding="ascii") as file:
+                return file.read(_TOKEN_FILE_BYTES).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise NotFound(f"the token file {name} cannot be read: {getattr(error, 'strerror', error)}") from None
+    raise InvalidRequest("--token takes file:PATH, env:NAME or -; a token itself would stand in the list of processes")
+
+
+def run(coroutine: Awaitable[R]) -> R:
+    """Run to its end on a loop of its own."""
+
+    async def whole() -> R:
+        return await coroutine
+
+    return asyncio.run(whole())
+
+
+async def ask(place: Place, operation: Operation, request: msgspec.Struct) -> Any:
+    """One operation at the node: its typed answer, None where it has none."""
+    async with connected(place) as client:
+        return await client.ask(operation, request, timeout_s=place.timeout_s)
+
+
+def asked(place: Place, operation: Operation, request: msgspec.Struct) -> Any:
+    """`ask`, from a command."""
+    return run(ask(place, operation, request))
+
+
+def connected(place: Place, *, client_id: str = "") -> Any:
+    """A client of the node, to be entered."""
+    import majula  # noqa: PLC0415 - the SDK is loaded by the commands that connect, not by `--help`
+
+    return majula.connect(place.address, token=place.token, client_id=client_id, timeout_s=place.timeout_s)
+
+
+def plain(answer: Any) -> Any:
+    """An answer as JSON values."""
+    return msgspec.to_builtins(answer)
+
+
+def print_json(value: Any, *, is_line: bool = False) -> None:
+    """One object, or one line of many."""
+    text = json.dumps(plain(value), ensure_ascii=True, indent=None if is_line else 2, default=str)
+    click.echo(text)
