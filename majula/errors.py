@@ -28,6 +28,7 @@
         ├── Overloaded                 overloaded           503  (`retry_after_s`)
         ├── Draining                   draining             503
         ├── Unavailable                unavailable          503
+        ├── DiskFull                   disk_full            507
         ├── Cancelled                  cancelled            499
         └── DeadlineExceeded           deadline_exceeded    504
 
@@ -268,6 +269,13 @@ class Unavailable(NotNow):
 
     code = "unavailable"
     status = 503
+
+
+class DiskFull(NotNow):
+    """The change needs disk space that is not there; nothing was changed."""
+
+    code = "disk_full"
+    status = 507
 
 
 class Cancelled(NotNow):

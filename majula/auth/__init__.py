@@ -5,9 +5,11 @@ Read in this order:
 - `scopes`: what a scope may look like (`verb:pattern`, `-` denies), and when one covers or overlaps a name or a pattern.
 - `grants`: what the scopes of a token permit, compiled once; the one thing that is asked on the path of a message.
 - `secret`, `tokens`: a text that nothing prints; what a token looks like, its digest, the lookup in constant time.
+- `book`: the table `tokens` and a gateway's copy of it.
 - `operations`: what clients can ask.
 """
 
+from majula.auth.book import TOKENS, TokenBook, TokenEntry, Turned
 from majula.auth.grants import ALL, NOTHING, Grants, denied, grants_of
 from majula.auth.secret import Secret
 from majula.auth.tokens import TokenIndex, digest_of, has_token, is_token, make_token, without_tokens
@@ -15,9 +17,13 @@ from majula.auth.tokens import TokenIndex, digest_of, has_token, is_token, make_
 __all__ = [
     "ALL",
     "NOTHING",
+    "TOKENS",
     "Grants",
     "Secret",
+    "TokenBook",
+    "TokenEntry",
     "TokenIndex",
+    "Turned",
     "denied",
     "digest_of",
     "grants_of",
