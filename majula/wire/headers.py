@@ -248,8 +248,8 @@ class Bye(Header, frozen=True, array_like=True, tag=19):
 
 
 class Send(Header, frozen=True, array_like=True, tag=20):
-    """C>G private messages, G>C the same to their receiver. A run of one *flow*: the numbered messages of one session to one client,
-    see `majula.flow`.
+    """C>G private messages, G>C the same to their receiver. A run of one *flow*: the numbered messages of one session to one
+    client, see `majula.flow`.
 
     The body is a run as of PUBLISH: message number `sequence`, the next one, and so on. It may be empty: then the frame only says
     what `oldest` is.
@@ -285,7 +285,7 @@ class Receipt(Header, frozen=True, array_like=True, tag=21):
     received: sequences beyond `up_to` that have come already and wait for those before them.
     state: `delivered` (the receiver's SDK has them) or `written` (to the socket of a client that does not acknowledge).
     code: empty, or why a SEND was not taken; `up_to` is then the last sequence of its run. `no_route` (nobody has that id now),
-        `no_such_node`, `overloaded`, `unavailable`, `draining` may be over soon and are tried again; any other code ends the messages.
+        `no_such_node`, `overloaded`, `unavailable`, `draining` may be over soon and are tried again; any other ends the messages.
     source, source_node: the receiver; what a client writes here is overwritten. With a code, the client that was not reached.
     """
 

@@ -1,0 +1,371 @@
+"""One flow at its sender: what has no receipt yet, and when it is to be repeated.
+
+`base` is the lowest sequence without a verdict, `cursor` the next to transmit, `following` the next number to give:
+
+    base ......... cursor ......... following         base + burst: beyond it nothing is transmitted now
+      transmitted     waits for its turn
+
+Loss comes in one piece here: ways are ordered, and what was on one that broke is gone from some message on. So when the receipts
+stay away the cursor goes back to `base` (skipping what the receiver holds already), with a small burst that doubles with every
+receipt: a receiver that is away is asked by one frame, one that is back is served at full speed after a few round trips.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from itertools import islice
+from math import inf
+from typing import Literal
+
+import msgspec
+
+from majula.flow.limits import FlowLimits
+from majula.wire.frames import encode_run
+from majula.wire.headers import Encoding, Receipt, Send
+
+State = Literal["delivered", "written", "expired", "no_route", "refused"]
+
+RUN_BYTES = 65_536
+"""A frame is closed at this size: a longer one would only delay its first message, a header's cost is spread over 500 by then."""
+
+FIRST_BURST = 64
+"""Messages that are repeated before anything is heard."""
+
+TIMEOUT_FIRST_S = 0.5
+TIMEOUT_LEAST_S = 0.2
+"""Above the pauses of a busy loop: repeating what has only not been acknowledged yet costs both ends, and helps nobody."""
+TIMEOUT_MOST_S = 2.0
+"""A receiver that comes back is found by then, and one that is away for an hour costs 1,800 frames."""
+
+NO_ROUTE = frozenset({"no_route", "no_such_node"})
+
+_MESSAGE_PREFIX = 4
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of messages. Every ticket has exactly one verdict.
+
+    tickets: as given to `send`, in order.
+    state: `delivered`, `written`; `expired`: no receipt in time, it may have come all the same; `no_route`: nobody has that id;
+        `refused`: `code` says why.
+    """
+
+    tickets: tuple[Hashable, ...]
+    state: State
+    code: str = ""
+
+
+class Entry:
+    """One message. `is_over`: it has its verdict, and only keeps its place until those before it have theirs."""
+
+    __slots__ = ("data", "deadline", "encoding", "headers", "is_held", "is_over", "queued_at", "ticket")
+
+    def __init__(
+        self,
+        data: bytes,
+        encoding: Encoding,
+        headers: dict[str, str] | None,
+        queued_at: float,
+        deadline: float,
+        *,
+        ticket: Hashable | None,
+    ) -> None:
+        self.data = data
+        self.encoding: Encoding = encoding
+        self.headers = headers
+        self.queued_at = queued_at
+        self.deadline = deadline
+        self.ticket = ticket
+        self.is_held = False  # the receiver has it, behind a gap
+        self.is_over = False
+
+
+class Outflow:
+    """State of one flow; about 1.2 KB, and for each message its bytes and 0.25 KB.
+
+    Args:
+        number: of the flow.
+        target, node, source, via: as in SEND.
+    """
+
+    __slots__ = (
+        "_backoff",
+        "_burst",
+        "_cursor",
+        "_deviation_s",
+        "_expires_at",
+        "_is_known",
+        "_limits",
+        "_noticed",
+        "_retry_at",
+        "_round_trip_s",
+        "_sampled_at",
+        "_sampled_to",
+        "_transmitted",
+        "base",
+        "bytes",
+        "code",
+        "entries",
+        "is_halted",
+        "node",
+        "number",
+        "source",
+        "target",
+        "via",
+        "wakes_at",
+    )
+
+    def __init__(self, number: int, target: str, *, node: str, source: str, via: str, limits: FlowLimits) -> None:
+        self.number, self.target, self.node, self.source, self.via = number, target, node, source, via
+        self.base = 1
+        self.entries: deque[Entry] = deque()  # of the sequences from `base` on
+        self.bytes = 0
+        self.is_halted = False  # refused a moment ago: nothing is transmitted before the retry
+        self.wakes_at = inf  # the sender's note of when it looks here again
+        self._limits = limits
+        self._cursor = 1
+        self._transmitted = 1  # beyond the highest sequence that ever went out
+        self._burst = limits.messages
+        self._retry_at = inf
+        self._backoff = 0
+        self._expires_at = inf  # not after the first deadline of an entry
+        self.code = ""  # of the last refusal, where nothing better was heard since
+        self._is_known = False
+        self._noticed = 0
+        self._sampled_to, self._sampled_at = 0, inf
+        self._round_trip_s = self._deviation_s = 0.0
+
+    @property
+    def following(self) -> int:
+        """The number that the next message gets."""
+        return self.base + len(self.entries)
+
+    def deadline(self, *, is_connected: bool) -> float:
+        """When `timer` has something to do."""
+        return min(self._expires_at, self._retry_at) if is_connected else self._expires_at
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.bytes += len(entry.data) + _MESSAGE_PREFIX
+        self._expires_at = min(self._expires_at, entry.deadline)
+
+    def is_ready(self) -> bool:
+        """Whether `next_run` would give something."""
+        return not self.is_halted and (self._cursor < min(self.following, self.base + self._burst) or self._owes_notice())
+
+    # --- to the receiver
+
+    def next_run(self, now: float, room_bytes: int, jitter: float) -> tuple[Send, bytes] | None:
+        """The next frame; None: nothing may go now.
+
+        Args:
+            room_bytes: of body; one message is given whatever its size.
+            jitter: a factor of the time until it is repeated.
+        """
+        if self.is_halted:
+            return None
+        end = min(self.following, self.base + self._burst)
+        messages: list[bytes] = []
+        first = self._cursor
+        size, deadline = 0, inf
+        head: Entry | None = None
+        for entry in islice(self.entries, self._cursor - self.base, end - self.base):
+            if entry.is_over or entry.is_held:
+                if head is not None:
+                    break
+                first += 1
+                continue
+            data = entry.data
+            if head is None:
+                head = entry
+            elif (
+                size + len(data) + _MESSAGE_PREFIX > room_bytes
+                or entry.encoding != head.encoding
+                or (entry.headers is not head.headers and entry.headers != head.headers)
+            ):
+                break
+            messages.append(data)
+            size += len(data) + _MESSAGE_PREFIX
+            deadline = min(deadline, entry.deadline)
+        self._cursor = first + len(messages)
+        if head is None:
+            if not self._owes_notice():
+                return None
+            head, deadline = self.entries[0], self.entries[0].deadline
+        self._noticed = self.base
+        if self._cursor > self._transmitted:
+            if self._sampled_at == inf:
+                self._sampled_to, self._sampled_at = self._cursor - 1, now
+            self._transmitted = self._cursor
+        if self._retry_at == inf:
+            self._retry_at = now + self._timeout_s() * jitter
+        ttl_ms = max(1, int((deadline - now) * 1000.0))
+        header = Send(
+            self.target,
+            self.node,
+            self.number,
+            first,
+            self.base,
+            ttl_ms,
+            head.encoding,
+            self.source,
+            "",
+            self.via,
+            head.headers,
+        )
+        return header, encode_run(messages)
+
+    def repeat(self) -> None:
+        """The way to the receiver is another one: everything without a receipt goes out again."""
+        self._backoff = 0
+        self._go_back()
+
+    def _owes_notice(self) -> bool:
+        """Messages below `base` were given up after they had gone out, and the receiver may wait for them."""
+        return self._noticed == -1 and bool(self.entries)
+
+    def _timeout_s(self) -> float:
+        # RFC 6298, 2: round trip and four deviations.
+        usual_s = self._round_trip_s + 4.0 * self._deviation_s if self._round_trip_s else TIMEOUT_FIRST_S
+        return min(TIMEOUT_MOST_S, max(TIMEOUT_LEAST_S, usual_s) * 2.0 ** min(self._backoff, 8))
+
+    # --- from the receiver
+
+    def acknowledge(self, receipt: Receipt, now: float, jitter: float) -> list[Hashable]:
+        """A receipt without a code. The tickets of messages that it covers."""
+        self._is_known = True
+        self.code = ""
+        up_to = min(receipt.up_to, self._transmitted - 1)
+        entries = self.entries
+        tickets: list[Hashable] = []
+        count = up_to + 1 - self.base
+        if count > 0:
+            for _ in range(count):
+                entry = entries.popleft()
+                if not entry.is_over:
+                    self.bytes -= len(entry.data) + _MESSAGE_PREFIX
+                    if entry.ticket is not None:
+                        tickets.append(entry.ticket)
+            self.base = up_to + 1
+            if up_to >= self._sampled_to and self._sampled_at < inf:
+                self._sample(now - self._sampled_at)
+                self._sampled_at = inf
+            self._backoff = 0
+            self._burst = min(self._burst * 2, self._limits.messages)
+        for sequence in receipt.received:
+            at = sequence - self.base
+            if 0 <= at < self._transmitted - self.base:
+                entries[at].is_held = True
+        self._skip_over()
+        if self.is_halted:
+            # It is there again: what was refused meanwhile goes now.
+            self.is_halted = False
+            self._cursor = self.base
+            self._retry_at = inf
+        elif count > 0:
+            self._retry_at = now + self._timeout_s() * jitter if self.base < self._transmitted and entries else inf
+        if self.base > up_to + 1 and entries and self._noticed != self.base:
+            self._noticed = -1
+        return tickets
+
+    def refuse(self, receipt: Receipt, now: float, jitter: float) -> None:
+        """A receipt whose code may be over soon."""
+        if receipt.up_to < self.base or not self.entries:
+            return
+        self.code = receipt.code
+        if self._has_no_route():
+            self._expires_at = min(self._expires_at, self.entries[0].queued_at + self._limits.unknown_s)
+        if not self.is_halted:
+            self.is_halted = True
+            self._cursor = self.base
+            self._burst = FIRST_BURST
+            self._sampled_at = inf
+            self._retry_at = now + self._timeout_s() * jitter
+            self._backoff += 1
+
+    def end(self) -> list[Hashable]:
+        """A receipt whose code is for good: the tickets of all that had gone out."""
+        tickets: list[Hashable] = []
+        for entry in islice(self.entries, self._transmitted - self.base):
+            self._settle(entry, tickets)
+        self._skip_over()
+        self._retry_at = inf
+        self.is_halted = False
+        return tickets
+
+    # --- time
+
+    def timer(self, now: float, *, is_connected: bool) -> tuple[list[Hashable], list[Hashable]]:
+        """The deadline came. The tickets that have expired, and those without a route."""
+        expired: list[Hashable] = []
+        unrouted: list[Hashable] = []
+        if now >= self._expires_at:
+            self._expire(now, expired, unrouted)
+        if is_connected and now >= self._retry_at:
+            self._retry_at = inf
+            if self.entries:
+                if not self.is_halted:
+                    self._backoff += 1
+                self._burst = FIRST_BURST
+                self._go_back()
+        return expired, unrouted
+
+    def _go_back(self) -> None:
+        self.is_halted = False
+        self._cursor = self.base
+        self._retry_at = self._sampled_at = inf
+        for entry in islice(self.entries, self._transmitted - self.base):
+            entry.is_held = False  # the receiver may have begun anew since it said so (as RFC 2018, 8)
+
+    def _expire(self, now: float, expired: list[Hashable], unrouted: list[Hashable]) -> None:
+        unknown_s = self._limits.unknown_s if self._has_no_route() else inf
+        base = self.base
+        next_at = inf
+        for entry in self.entries:
+            if entry.is_over:
+                continue
+            given_up_at = entry.queued_at + unknown_s
+            # Compared with the very numbers that `deadline` was made of, so that the timer never finds them a bit short.
+            if given_up_at <= now:
+                self._settle(entry, unrouted)
+            elif entry.deadline <= now:
+                self._settle(entry, expired)
+            else:
+                next_at = min(next_at, entry.deadline, given_up_at)
+        self._expires_at = next_at
+        self._skip_over()
+        if self.base > base and self._transmitted > self.base:
+            self._noticed = -1
+
+    def _has_no_route(self) -> bool:
+        return self.code in NO_ROUTE and not self._is_known
+
+    def _settle(self, entry: Entry, tickets: list[Hashable]) -> None:
+        if entry.is_over:
+            return
+        entry.is_over = True
+        self.bytes -= len(entry.data) + _MESSAGE_PREFIX
+        entry.data = b""
+        if entry.ticket is not None:
+            tickets.append(entry.ticket)
+
+    def _skip_over(self) -> None:
+        """`base` is a message that has no verdict yet."""
+        entries = self.entries
+        while entries and entries[0].is_over:
+            entries.popleft()
+            self.base += 1
+        self._cursor = max(self._cursor, self.base)
+        self._transmitted = max(self._transmitted, self.base)
+        if not entries:
+            self._retry_at = self._expires_at = inf
+            self._backoff = 0
+            self.is_halted = False
+
+    def _sample(self, took_s: float) -> None:
+        if not self._round_trip_s:
+            self._round_trip_s, self._deviation_s = took_s, took_s / 2.0
+            return
+        self._deviation_s += (abs(took_s - self._round_trip_s) - self._deviation_s) / 4.0
+        self._round_trip_s += (took_s - self._round_trip_s) / 8.0
