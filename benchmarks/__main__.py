@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 import benchmarks
-from benchmarks import idle, memory, path, scope, start
+from benchmarks import before, idle, memory, path, scope, start
 from benchmarks.peers import command as peers
 from benchmarks.peers.records import PeersRun
 from benchmarks.peers.table import render as render_peers
 
 _INTERRUPTED = 130
-_QUESTIONS = {"peers": peers, "start": start, "idle": idle, "path": path, "memory": memory}
+_QUESTIONS = {"peers": peers, "start": start, "idle": idle, "path": path, "memory": memory, "before": before}
 
 
 def main() -> int:
@@ -57,6 +57,8 @@ def render(file: Path) -> str:
             return path.render(msgspec.json.decode(text, type=path.PathRun))
         case "memory":
             return memory.render(msgspec.json.decode(text, type=memory.MemoryRun))
+        case "before":
+            return before.render(msgspec.json.decode(text, type=before.BeforeRun))
         case other:
             return f"{file}: no record of these benchmarks (benchmark: {other})"
 
@@ -96,6 +98,8 @@ def _run_all(parser: argparse.ArgumentParser, *, pin: str) -> int:
     """One after the other; a question that fails does not keep the others from being asked."""
     worst = _run_actors([])
     for name, module in _QUESTIONS.items():
+        if module is before:
+            continue  # it needs to be told which commit
         print(f"\n=== {name}\n", flush=True)
         try:
             module.run(parser.parse_args([name, *(["--pin", pin] if pin else [])]))

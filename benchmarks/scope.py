@@ -97,11 +97,16 @@ class Scope:
             restore()
 
     def spawn(
-        self, command: Sequence[str], *, name: str, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        directory: Path = ROOT,
     ) -> subprocess.Popen[bytes]:
-        """Start a process whose output goes to `<name>.log` in the scope's directory."""
+        """Start a process whose output goes to `<name>.log` in the scope's directory; `directory` is the checkout it works in."""
         with open(self.log(name), "ab") as log:
-            return self._start(command, stdout=log, stderr=log, environment=environment)
+            return self._start(command, stdout=log, stderr=log, environment=environment, directory=directory)
 
     def worker(self, command: Sequence[str], *, name: str) -> Worker:
         """Start a process that reports by lines on its standard output; its errors go to `<name>.log`."""
@@ -160,14 +165,20 @@ class Scope:
         return [pid for pid in _children() if pid not in own]
 
     def _start(
-        self, command: Sequence[str], *, stdout: IO[bytes] | int, stderr: IO[bytes], environment: Mapping[str, str] | None
+        self,
+        command: Sequence[str],
+        *,
+        stdout: IO[bytes] | int,
+        stderr: IO[bytes],
+        environment: Mapping[str, str] | None,
+        directory: Path = ROOT,
     ) -> subprocess.Popen[bytes]:
         process: subprocess.Popen[bytes] = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            cwd=ROOT,
+            cwd=directory,
             env={**os.environ, **(environment or {})},
             start_new_session=True,  # Ctrl-C at the terminal reaches us alone; we end the others in order
             preexec_fn=self._prepare_child,

@@ -18,6 +18,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         system: module in `benchmarks.peers.clients`.
         address: where the server is, in that system's own words.
         encoding: for systems that speak several; empty: the system's own choice.
+        token_file: file with the token to connect with; empty: none.
         loop: event loop of the child; a system's own clients usually run on the stock one.
         topic: topic, or name of the service; several topics begin with it.
         counters: path of the shared counters.
@@ -29,6 +30,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     address: str
     encoding: str = ""
+    token_file: str = ""
     loop: Literal["asyncio", "uvloop"] = "asyncio"
     case: Case | None = None
     topic: str = ""

@@ -15,7 +15,11 @@ from majula.errors import Overloaded
 
 class Connection(Client):
     async def connect(self) -> None:
-        self._client = await majula.connect(self.task.address, encoding="json" if self.task.encoding == "json" else "msgpack")
+        self._client = await majula.connect(
+            self.task.address,
+            encoding="json" if self.task.encoding == "json" else "msgpack",
+            token=f"file:{self.task.token_file}" if self.task.token_file else None,
+        )
         self._prepared: tuple[bytes, bytes | str] = (b"", b"")
 
     async def subscribe(self, received: Callable[[int], None]) -> None:
