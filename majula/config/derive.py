@@ -42,12 +42,16 @@ def _gateway(entry: Gateway, gateways: tuple[Role, ...], edges: tuple[str, ...],
         hosts=entry.hosts,
         origins=entry.origins,
         gateways=gateways,
-        limits=_limits(entry),
+        limits=_limits(entry, len(gateways)),
         version=version,
+        auth=entry.auth,
+        cert_file=entry.tls.cert_file if entry.tls is not None else "",
+        key_file=entry.tls.key_file if entry.tls is not None else "",
+        ip_allow=entry.ip_allow,
     )
 
 
-def _limits(entry: Gateway) -> GatewayLimits:
+def _limits(entry: Gateway, gateways: int) -> GatewayLimits:
     given, slow = entry.limits, entry.limits.slow_consumer
     return GatewayLimits(
         message_bytes=given.message_bytes,
@@ -64,4 +68,12 @@ def _limits(entry: Gateway) -> GatewayLimits:
         queue_age_s=slow.age_s,
         slow_policy=slow.policy,
         silent_s=slow.stalled_s,
+        messages_per_s=given.messages_per_s,
+        bytes_per_s=given.bytes_per_s,
+        controls_per_s=given.controls_per_s,
+        # Gateways do not count for each other: that would be a message between actors for each message of a client.
+        gateway_messages_per_s=given.node_messages_per_s / gateways,
+        gateway_bytes_per_s=given.node_bytes_per_s / gateways,
+        loop_lag_ms=given.loop_lag_ms,
+        memory_bytes=given.memory_bytes,
     )

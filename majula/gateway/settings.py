@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -33,6 +35,19 @@ class GatewayLimits(msgspec.Struct, frozen=True):
     """`drop_newest`: counted and told by SLOW; `disconnect`: the client is cut off at the first message that does not fit."""
     silent_s: float = 60.0
     """A client that took no byte for so long while something waited is disconnected under either policy."""
+    messages_per_s: float = 0.0
+    """A client, on average; 0: any. Likewise below."""
+    bytes_per_s: float = 0.0
+    controls_per_s: float = 10_000.0
+    """Of a client: whatever is no message, call or answer. A SUBSCRIBE costs the gateway 20 us and the routes that it knew, so
+    10,000 are a fifth of a core; a program that connects again sends 11,000 at most, which twice this rate at once lets pass."""
+    gateway_messages_per_s: float = 0.0
+    """All clients of this gateway: its share of the node's."""
+    gateway_bytes_per_s: float = 0.0
+    loop_lag_ms: float = 1_000.0
+    """Later than this for a second, it takes nobody new; 0: no mark."""
+    memory_bytes: int = 2 << 30
+    """Likewise, if its process holds more."""
 
 
 class GatewaySettings(msgspec.Struct, frozen=True):
@@ -44,6 +59,9 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     hosts, origins: Host values and cross-site origins that are served beside the gateway's own.
     gateways: roles of all gateways of this node, this one included.
     version: of Majula, for `node.info`.
+    auth: `none` or `token`.
+    cert_file, key_file: of TLS for HTTP and the native port by TCP; empty: none.
+    ip_allow: addresses and networks that may connect by TCP; empty: all.
     """
 
     port: int
@@ -57,3 +75,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     gateways: tuple[str, ...] = ()
     limits: GatewayLimits = GatewayLimits()
     version: str = ""
+    auth: Literal["none", "token"] = "none"
+    cert_file: str = ""
+    key_file: str = ""
+    ip_allow: tuple[str, ...] = ()
