@@ -51,7 +51,7 @@ _RESERVED = frozenset((PROVIDER, "raft"))
 
 
 class GatewayActor(MajulaActor):
-    """Role `gateway:<port>`. Is the `EdgeContext` of its edges and the `Slices` of its switch."""
+    """Role `gateway:<port>`. Is the `EdgeContext` of its edges, the `Slices` and the `Places` of its switch."""
 
     config_type = GatewaySettings
 
@@ -68,6 +68,7 @@ class GatewayActor(MajulaActor):
             incarnation=self.incarnation,
             settings=config,
             slices=self,
+            places=self,
             wall_clock=time.time,
             random=Random(secrets.randbits(64)),  # noqa: S311 - for the public function `randint`, not for a secret
             now=now,
@@ -327,6 +328,15 @@ class GatewayActor(MajulaActor):
         if key is not None:
             self.put(SESSIONS, key, None)
         self._carry_admission(effects)
+
+    # --- Places
+
+    def gateway_of(self, client_id: str) -> Role | None:
+        found = self._admission.where(client_id)
+        return None if found is None else found.gateway
+
+    def clients(self) -> Iterable[tuple[str, Role]]:
+        return ((session.client_id, session.gateway) for session in self._admission.sessions())
 
     # --- inside
 

@@ -280,6 +280,7 @@ class NativeConnection(asyncio.Protocol):
             self._switch.end(session, self._loop.time())
             return
         self._session = session
+        session.speaks_flows = True
         self._reader.limit_bytes = self._switch.frame_limit_bytes
         self._transport.write(self._switch.welcome(session))
         early, self._early = self._early, []

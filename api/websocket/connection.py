@@ -276,6 +276,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._context.wake()
             return
         self._session = session
+        session.speaks_flows = self._dialect.speaks_flows
         self._dialect.bind(client_id=session.client_id, secret=session.secret, node_id=self._context.node_id)
         if self._opening.dialect == "msgpack":
             self._write(self._dialect.render([self._context.switch.welcome(session)]))
@@ -410,4 +411,3 @@ def _watch_by_kernel(transport: asyncio.Transport) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEED_USER_TIMEOUT_MS)
-

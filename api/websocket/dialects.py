@@ -27,7 +27,12 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Dialect(Protocol):
-    """From messages to frames for the gateway, and from frames to bytes for the transport."""
+    """From messages to frames for the gateway, and from frames to bytes for the transport.
+
+    speaks_flows: once the client is named: it numbers and acknowledges private messages itself.
+    """
+
+    speaks_flows: bool
 
     def claim(self, message: Message, client_id: str) -> Claim:
         """Who speaks, by the first message and the id in the path.
@@ -61,19 +66,26 @@ class JsonDialect:
     """
 
     def __init__(self, *, batches: bool, nesting: int) -> None:
+        self.speaks_flows = False
         self._batches = batches
         self._nesting = nesting
         self._packages = Packages(batches=batches, client_id="", nesting=nesting)
 
     def bind(self, *, client_id: str, secret: str, node_id: str) -> None:
         self._packages = Packages(
-            batches=self._batches, client_id=client_id, secret=secret, node_id=node_id, nesting=self._nesting
+            batches=self._batches,
+            client_id=client_id,
+            secret=secret,
+            node_id=node_id,
+            nesting=self._nesting,
+            speaks_flows=self.speaks_flows,
         )
 
     def claim(self, message: Message, client_id: str) -> Claim:
         named = client_named(message.payload) if isinstance(message, Text) else None
         if named is None or (client_id and named[0] != client_id):
             return Claim(client_id, rest=message)  # another name than the path's is refused as a package, the path's stays
+        self.speaks_flows = self._batches and named[2]
         return Claim(named[0], named[1], rest=message)
 
     def receive(self, message: Message) -> tuple[bytes, list[Span], bytes, bool]:
@@ -113,6 +125,7 @@ class FrameDialect:
     """Native frames: what comes is handed on as it is, what goes is put into one binary message as it is."""
 
     def __init__(self, *, frame_limit_bytes: int) -> None:
+        self.speaks_flows = True
         self._frame_limit_bytes = frame_limit_bytes
         self._reader = FrameReader(limit_bytes=frame_limit_bytes)
 

@@ -71,6 +71,7 @@ class Session:
         "plans",
         "received_frames",
         "secret",
+        "speaks_flows",
         "subscriptions",
         "surface",
         "was_slow",
@@ -101,6 +102,9 @@ class Session:
         self.connection = connection
         self.is_claimed = is_claimed
         self.who = who
+        # It numbers, acknowledges and orders private messages itself (`majula.flow`); else this gateway does it for it. Set by
+        # the edge, which knows what was agreed with the client.
+        self.speaks_flows = False
         self.outbox = Outbox(limits, now)
         self.is_open = True
         self.is_dirty = False  # it is in the switch's list of sessions to flush

@@ -27,6 +27,7 @@ from majula.errors import (
     TooLarge,
 )
 from majula.gateway.calls import Calls
+from majula.gateway.messages import SEND_TAG, Elsewhere, NoFlows, Places, PrivateMessages
 from majula.gateway.outlets import Outlets, error_frame
 from majula.gateway.peers import Peer
 from majula.gateway.plans import CALL_TAG, RESULT_TAG
@@ -60,10 +61,12 @@ from majula.wire.headers import (
     Ping,
     Pong,
     Publish,
+    Receipt,
     Reconnect,
     Register,
     Request,
     Result,
+    Send,
     Slow,
     Subscribe,
     Unregister,
@@ -86,6 +89,7 @@ class Switch:
         incarnation: which start of the role this is.
         settings: limits, and the other gateways' roles.
         slices: where this gateway's part of the tables goes.
+        places: where the other clients of the node are.
         wall_clock: seconds since 1970, for the node's function `time`.
         random: for the node's function `randint`.
         now: loop time in seconds.
@@ -99,6 +103,7 @@ class Switch:
         incarnation: int = 1,
         settings: GatewaySettings,
         slices: Slices,
+        places: Places | None = None,
         wall_clock: Callable[[], float],
         random: Random,
         now: float,
@@ -145,6 +150,16 @@ class Switch:
         )
         self.requests = Requests(
             limits=self.limits, out=self._out, routes=self.routes, calls=self.calls, slices=slices, role=role
+        )
+        self.messages = PrivateMessages(
+            node_id=node_id,
+            role=role,
+            out=self._out,
+            session_of=self._clients.get,
+            peers=self.peers,
+            places=places or Elsewhere(),
+            ends=NoFlows(),
+            limit_bytes=self._body_limit_bytes,
         )
         self.questions = Questions(out=self._out, here={"rpc.services": self._services, "node.info": self._info})
 
@@ -279,13 +294,15 @@ class Switch:
                 if end - body <= limit and calls.result_plain(session, chunk, span, now):
                     continue
                 self._serve(session, self._other, chunk, span, now)
+            elif tag == SEND_TAG:
+                self._serve(session, self.messages.send, chunk, span, now)
             else:
                 self._serve(session, self._other, chunk, span, now)
             routes = self.routes.by_header()
 
     def submit(self, session: Session, header: AnyHeader, body: bytes, now: float) -> None:
         """One frame of a client whose edge speaks another encoding."""
-        if isinstance(header, Publish):
+        if isinstance(header, Publish | Send):
             try:
                 frame = encode_frame(header, body)
             except MajulaError as error:
@@ -342,6 +359,10 @@ class Switch:
                     self.calls.result(peer, header, chunk[body:end], now)
                 case Cancel():
                     self.calls.cancel(peer, header, now)
+                case Send():
+                    self.messages.send_from_peer(header, chunk[start:end], now)
+                case Receipt():
+                    self.messages.receipt_from_peer(header, chunk[start:end], now)
                 case Slow():
                     # What did not get from there to here is missing in some of these streams; which ones, nobody knows.
                     for session in self.sessions.values():
@@ -424,7 +445,8 @@ class Switch:
         }
         if slow:
             found["slow_client_names"] = " ".join(sorted(slow)[:8])
-        return found | self.routes.statistics() | self.calls.statistics() | self.requests.statistics()
+        found |= self.routes.statistics() | self.calls.statistics()
+        return found | self.requests.statistics() | self.messages.statistics()
 
     def session_statistics(self) -> list[SessionStatistics]:
         """One line a client."""
@@ -486,6 +508,8 @@ class Switch:
         header = decode_header(chunk[start + PREFIX_BYTES : body])
         if isinstance(header, Publish):  # an encoder that does not write the shortest form: its second byte is no frame type
             self._publish(session, chunk, span, now)
+        elif isinstance(header, Send):
+            self.messages.send(session, chunk, span, now)
         else:
             self._dispatch(session, header, chunk[body:end], now)
 
@@ -507,6 +531,8 @@ class Switch:
                 self.requests.register(session, header, now)
             case Unregister():
                 self.requests.unregister(session, header, now)
+            case Receipt():
+                self.messages.receipt(session, header, now)
             case Request():
                 self.questions.request(session, header, body, now)
             case Ping():

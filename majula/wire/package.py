@@ -13,8 +13,6 @@ from majula.wire.values import to_json
 
 NOT_BUILT = frozenset(
     {
-        "SEND",
-        "BROADCAST",
         "REGISTER_FRP",
         "REGISTER_FRP_WITH_ADDR",
         "START_FRP_LISTENER_WITH_REGISTRATION",
@@ -68,6 +66,10 @@ class Package(msgspec.Struct):
     error: msgspec.Raw = ABSENT
     packages: list[msgspec.Raw] | None = None
     operation: str = ""
+    flow: int = 0
+    sequence: int = 0
+    oldest: int = 1
+    ttl_ms: int = 60_000
 
 
 class Bare(msgspec.Struct):
@@ -98,6 +100,7 @@ class Naming(msgspec.Struct):
 
     client_id: str = ""
     secret: str = ""
+    flows: bool = False
 
 
 _encode = msgspec.json.Encoder().encode
@@ -134,9 +137,9 @@ def to_json_text(encoding: Encoding, payload: bytes) -> bytes:
         return bytes(to_json(headers.RAW, payload))
 
 
-def client_named(text: bytes) -> tuple[str, str] | None:
-    """(client_id, secret) where a text is a REGISTER_CLIENT package, or a BATCH that begins with one: what names a session whose
-    path gave no id."""
+def client_named(text: bytes) -> tuple[str, str, bool] | None:
+    """(client_id, secret, does it run the flows of its private messages) where a text is a REGISTER_CLIENT package, or a BATCH
+    that begins with one: what names a session whose path gave no id."""
     try:
         package = decode_package(text)
         if package.method == "BATCH" and package.packages:
@@ -146,7 +149,7 @@ def client_named(text: bytes) -> tuple[str, str] | None:
         named = decode_named(bytes(package.args) or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return named.client_id, named.secret
+    return named.client_id, named.secret, named.flows
 
 
 def check_id(id: bytes) -> None:

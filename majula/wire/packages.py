@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from majula.errors import Conflict, InvalidRequest, LimitReached, MajulaError, NotBuilt, TooLarge
-from majula.wire import headers, jsontext
+from majula.wire import headers, jsontext, private
 from majula.wire.frames import encode_frame, encode_run, split_run
 from majula.wire.headers import JSON, RETAIN, RETAINED, AnyHeader, Encoding, Fault
 from majula.wire.package import (
@@ -75,10 +75,21 @@ class Packages:
         client_id: the name of its session; REGISTER_CLIENT with another one is refused.
         secret, node_id: told to a client that asks by REGISTER_CLIENT with an `id`.
         nesting: depth of JSON that is accepted.
+        speaks_flows: the client runs the flows of its private messages itself.
     """
 
-    def __init__(self, *, batches: bool, client_id: str, secret: str = "", node_id: str = "", nesting: int = 64) -> None:
+    def __init__(
+        self,
+        *,
+        batches: bool,
+        client_id: str,
+        secret: str = "",
+        node_id: str = "",
+        nesting: int = 64,
+        speaks_flows: bool = False,
+    ) -> None:
         self._batches = batches
+        self._speaks_flows = speaks_flows
         self._client_id = client_id
         self._secret = secret
         self._node_id = node_id
@@ -96,6 +107,9 @@ class Packages:
             "REGISTER_RPC": self._register,
             "UNREGISTER_RPC": self._unregister,
             "CANCEL": self._cancel,
+            "SEND": self._send,
+            "BROADCAST": self._broadcast,
+            "RECEIPT": self._receipt,
             "REQUEST": self._request,
             "REGISTER_CLIENT": self._register_client,
             "HEARTBEAT": self._heartbeat,
@@ -315,6 +329,20 @@ class Packages:
         body = b"" if fault is not None else bytes(package.result) or b"null"
         taken.frames.append(encode_frame(headers.Result(package.invokeid, JSON, fault), body))
 
+    def _send(self, package: Package, taken: Taken) -> None:
+        if package.flow and self._speaks_flows:
+            taken.frames.append(private.sent(package))
+        else:
+            taken.frames.append(private.asked_of_gateway(package, self._ask(package)))
+
+    def _broadcast(self, package: Package, taken: Taken) -> None:
+        taken.frames.append(private.asked_of_gateway(package, self._ask(package)))
+
+    def _receipt(self, package: Package, taken: Taken) -> None:
+        if not self._speaks_flows:
+            raise InvalidRequest("RECEIPT is of clients that have said `flows` in REGISTER_CLIENT")
+        taken.frames.append(private.receipt(package))
+
     def _cancel(self, package: Package, taken: Taken) -> None:
         if package.invokeid is None:
             raise InvalidRequest("CANCEL names the call by its invokeid")
@@ -359,6 +387,10 @@ class Packages:
                 return self._acknowledged(header)
             case headers.Reply():
                 return self._replied(header, bytes(body))
+            case headers.Send():
+                return private.packages_of_send(header, bytes(body), with_flow=self._speaks_flows)
+            case headers.Receipt():
+                return [private.package_of_receipt(header)] if self._speaks_flows else []
             case headers.Error():
                 return self._refused(header)
             case headers.Cancel():
@@ -422,8 +454,11 @@ class Packages:
         asked = self._open.pop(header.request, None)
         if asked is None:
             return []
+        text = to_json_text(header.encoding, body) or b"null"
+        if asked.method != "REQUEST":  # a word whose answer is a verdict
+            return [private.package_of_verdict(asked.id, text)] if asked.id else []
         id = b'"id":%b,' % asked.id if asked.id else b""
-        return [b'{"method":"REPLY",%b"result":%b}' % (id, to_json_text(header.encoding, body) or b"null")]
+        return [b'{"method":"REPLY",%b"result":%b}' % (id, text)]
 
     def _refused(self, header: headers.Error) -> list[bytes]:
         asked = self._open.pop(header.request, None)

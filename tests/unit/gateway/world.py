@@ -6,6 +6,7 @@ Time stands still until a test moves `node.now`. Frames between gateways are car
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -35,6 +36,7 @@ class Node:
 
     def __post_init__(self) -> None:
         self.tables: list[Merge] = [InterestMerge(), ServiceMerge()]
+        self.places: dict[str, str] = {}  # client id -> gateway, as the table `clients` says it
         self.switches = [self._make(number) for number in range(1, self.gateways + 1)]
         self.incarnations = {switch.role: 1 for switch in self.switches}
         self.ended: list[Session] = []
@@ -43,7 +45,7 @@ class Node:
         for switch in self.switches:
             self._introduce(switch)
 
-    def client(self, client_id: str = "", gateway: int = 1, *, reads: bool = True) -> Client:
+    def client(self, client_id: str = "", gateway: int = 1, *, reads: bool = True, speaks_flows: bool = True) -> Client:
         """A client that is attached. `reads` False: it leaves everything in its outbox until `frames` is called."""
         switch = self.switches[gateway - 1]
         client = Client(self, switch, reads=reads)
@@ -55,6 +57,8 @@ class Node:
             is_claimed=True,
             now=self.now,
         )
+        client.session.speaks_flows = speaks_flows
+        self.places[client.session.client_id] = switch.role
         return client
 
     def settle(self) -> None:
@@ -96,6 +100,14 @@ class Node:
     def confirm(self, switch: Switch, token: int) -> None:
         self.confirmations.append((switch, token))
 
+    # --- Places
+
+    def gateway_of(self, client_id: str) -> str | None:
+        return self.places.get(client_id)
+
+    def clients(self) -> Iterable[tuple[str, str]]:
+        return self.places.items()
+
     # --- inside
 
     def _make(self, number: int) -> Switch:
@@ -106,6 +118,7 @@ class Node:
             role=role,
             settings=GatewaySettings(port=number, limits=self.limits),
             slices=slices,
+            places=self,
             wall_clock=lambda: WALL,
             random=Random(7),
             now=self.now,
@@ -158,6 +171,7 @@ class _Slices:
         self._node.confirm(self.switch, token)
 
     def session_ended(self, session: Session) -> None:
+        self._node.places.pop(session.client_id, None)
         self._node.ended.append(session)
 
 

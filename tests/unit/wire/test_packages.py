@@ -345,7 +345,7 @@ def test_who_asks_learns_the_secret_of_the_session() -> None:
 
 def test_a_name_is_found_in_the_first_package_of_a_batch() -> None:
     first = b'{"method":"REGISTER_CLIENT","args":{"client_id":"c9","secret":"x"}}'
-    assert client_named(first) == ("c9", "x") == client_named(b'{"method":"BATCH","packages":[%b]}' % first)
+    assert client_named(first) == ("c9", "x", False) == client_named(b'{"method":"BATCH","packages":[%b]}' % first)
 
 
 @pytest.mark.parametrize("text", [b"", b"[", b'{"method":"QUIT"}', b'{"method":"REGISTER_CLIENT","args":5}'])
