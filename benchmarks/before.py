@@ -14,14 +14,15 @@ import subprocess
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from benchmarks import machine, report
 from benchmarks.peers.cases import CASES
 from benchmarks.peers.command import names
-from benchmarks.peers.records import PeersRun
-from benchmarks.peers.task import Failed, Outcome, TopicFigures
+from benchmarks.peers.records import Outcome, PeersRun
+from benchmarks.peers.task import Failed, TopicFigures
 from benchmarks.peers.variants import VARIANTS
 from benchmarks.scope import ROOT, Scope, StartFailed, python, tail
 
@@ -29,7 +30,7 @@ MUST = 0.9
 """Of the earlier throughput."""
 
 _USUAL = ("topic128", "topic64k", "fan100", "rpc")
-_CASE_S = 90.0
+_TURN_S = 600.0
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -89,7 +90,8 @@ def run(arguments: argparse.Namespace) -> None:
             for number in range(arguments.rounds):
                 random.shuffle(sides)
                 for side, checkout, variant in sides:
-                    _take_turn(scope, record, number, (side, checkout), [*options, "--only", variant], len(arguments.cases))
+                    command = python("benchmarks", "peers", *options, "--only", variant)
+                    _take_turn(scope, record, Side(side, checkout, number), command)
         finally:  # what was measured until Ctrl-C is kept and shown
             report.write(record, path)
             print(f"\n{render(record)}\nRecord: {path}", flush=True)
@@ -105,13 +107,21 @@ def unpack(revision: str, directory: Path) -> None:
         archive.extractall(directory, filter="data")
 
 
-def _take_turn(scope: Scope, record: BeforeRun, number: int, place: tuple[str, Path], options: Sequence[str], cases: int) -> None:
-    side, checkout = place
-    out = scope.directory / f"{side}-{number}.json"
+class Side(NamedTuple):
+    """Whose turn it is, and in which round."""
+
+    side: str
+    checkout: Path
+    number: int
+
+
+def _take_turn(scope: Scope, record: BeforeRun, turn: Side, command: Sequence[str]) -> None:
+    side, checkout, number = turn
     name = f"{side}-{number}"
-    process = scope.spawn(python("benchmarks", "peers", *options, "--out", str(out)), name=name, directory=checkout)
+    out = scope.directory / f"{name}.json"
+    process = scope.spawn([*command, "--out", str(out)], name=name, directory=checkout)
     try:
-        process.wait(_CASE_S * cases)
+        process.wait(_TURN_S)
     except subprocess.TimeoutExpired:
         scope.end([process])
     if process.returncode or not out.exists():

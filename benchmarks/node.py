@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import majula
 from benchmarks.scope import ROOT, Scope, wait_until
 
 _CONFIG = """\
@@ -18,11 +20,15 @@ data_dir: {directory}/data
 run_dir: {directory}/run
 majula_servers:
   - port: {port}
-    auth: none
+    auth: {auth}
     native:
       unix: {directory}/native.sock
       tcp: 127.0.0.1:{native_port}
 {limits}"""
+
+# What the clients of the benchmark need, and no more; its rates are far above what is sent, but counted.
+_SCOPES = ("publish:bench.>", "subscribe:bench.>", "call:bench.>", "register:bench.>", "-publish:bench.secret")
+_RATES = {"messages_per_s": 1e8, "bytes_per_s": 1e11}
 
 # The harness runs at most 8 MiB ahead of the slowest subscriber. The other systems' buffers are raised beyond that too.
 _ROOMY_LIMITS = """\
@@ -41,6 +47,7 @@ class Node:
         started_in_s: seconds from the command to the first "ready" of `/majula/health`.
         unix, tcp, websocket: addresses for `majula.connect`.
         port: the gateway's HTTP port on 127.0.0.1.
+        token_file: file with a token that has the scopes of the benchmark; empty where there are no accounts.
     """
 
     def __init__(
@@ -52,12 +59,14 @@ class Node:
         self.unix = f"unix:{directory}/native.sock"
         self.tcp = f"majula://127.0.0.1:{native_port}"
         self.websocket = f"ws://127.0.0.1:{port}"
+        self.token_file = ""
 
 
-def start(scope: Scope, *, are_limits_raised: bool = False, timeout_s: float = 30.0) -> Node:
+def start(scope: Scope, *, are_limits_raised: bool = False, has_accounts: bool = False, timeout_s: float = 30.0) -> Node:
     """Start a node in `scope` and wait until it is ready.
 
     Args:
+        has_accounts: clients need a token, and one is made.
         are_limits_raised: subscribers may lag as far as the harness of `peers` allows before they count as slow.
     Raises:
         StartFailed: it ended or was not ready within `timeout_s`.
@@ -66,14 +75,30 @@ def start(scope: Scope, *, are_limits_raised: bool = False, timeout_s: float = 3
     config = scope.directory / "node.yaml"
     config.write_text(
         _CONFIG.format(
-            directory=scope.directory, port=port, native_port=native_port, limits=_ROOMY_LIMITS if are_limits_raised else ""
+            directory=scope.directory,
+            port=port,
+            native_port=native_port,
+            auth="token" if has_accounts else "none",
+            limits=_ROOMY_LIMITS if are_limits_raised else "",
         )
     )
     began = time.perf_counter()
     process = scope.spawn([sys.executable, str(ROOT / "run_node.py"), str(config)], name="node")
     wait_until(lambda: is_ready(port), process, scope.log("node"), timeout_s=timeout_s, poll_s=0.005)
     took_s = time.perf_counter() - began
-    return Node(process, started_in_s=took_s, directory=scope.directory, port=port, native_port=native_port)
+    started = Node(process, started_in_s=took_s, directory=scope.directory, port=port, native_port=native_port)
+    if has_accounts:
+        file = scope.directory / "token"
+        file.touch(mode=0o600)
+        file.write_text(asyncio.run(_make_token(started.unix)))
+        started.token_file = str(file)
+    return started
+
+
+async def _make_token(address: str) -> str:
+    async with majula.connect(address) as client:  # on the Unix socket the node's own user may do everything
+        made = await client.create_token(_SCOPES, note="benchmark", **_RATES)
+        return made.secret
 
 
 def is_ready(port: int) -> bool:

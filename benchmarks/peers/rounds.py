@@ -90,6 +90,7 @@ def _run_case(scope: Scope, server: Server, variant: Variant, case: Case, second
         role="call",
         address=server.address,
         encoding=variant.encoding,
+        token_file=server.token_file,
         loop=variant.loop,
         case=case,
         topic=f"{'bench/' if variant.system == 'zenoh' else 'bench.'}{case.name}.{time.monotonic_ns()}",

@@ -26,6 +26,7 @@ class Server(NamedTuple):
     address: str
     process: subprocess.Popen[bytes]
     started_in_s: float
+    token_file: str = ""
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,10 +87,10 @@ def _start_bare_broker(scope: Scope) -> Server:
     return _start_python_broker(scope, "bare_broker", f"{scope.directory}/broker.sock", "uvloop")
 
 
-def _start_majula(address: Callable[[node.Node], str]) -> Callable[[Scope], Server]:
+def _start_majula(address: Callable[[node.Node], str], *, has_accounts: bool = False) -> Callable[[Scope], Server]:
     def start(scope: Scope) -> Server:
-        started = node.start(scope, are_limits_raised=True)
-        return Server(address(started), started.process, started.started_in_s)
+        started = node.start(scope, are_limits_raised=True, has_accounts=has_accounts)
+        return Server(address(started), started.process, started.started_in_s, started.token_file)
 
     return start
 
@@ -129,6 +130,14 @@ VARIANTS: dict[str, Variant] = {
             name="bare-broker", title="bare Python broker (floor)", system="bare_broker", start=_start_bare_broker, loop="uvloop"
         ),
         Variant(name="nats-uvloop", title="nats-py on uvloop", system="nats", start=_start_nats, loop="uvloop", is_usual=False),
+        Variant(
+            name="majula-unix-token",
+            title="Majula, Unix socket, with accounts",
+            system="majula",
+            start=_start_majula(lambda it: it.unix, has_accounts=True),
+            loop="uvloop",
+            is_usual=False,
+        ),
         Variant(
             name="majula-unix-asyncio",
             title="Majula, Unix socket, client on asyncio",
