@@ -1,36 +1,31 @@
-"""Lifecycle events on standard error, one line each: JSON for machines, a sentence for people."""
+"""The log of a node on standard error, one line an event, from all its processes.
+
+`LifeLog` writes lines, `LogBridge` makes lines of the records of Python's `logging`. Both are made by the runner before the first
+fork; each process then goes on by itself: its own count of lines (`majula.telemetry.lines.LineCap`), its own way to the
+descriptor.
+"""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 import os
-import select
 import time
 import traceback
 from collections.abc import Callable
-from typing import Literal
 
 from setproctitle import getproctitle
 
-Level = Literal["debug", "info", "warning", "error"]
-_RANK: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+from majula.runner.logfile import LogDescriptor
+from majula.telemetry.events import Level
+from majula.telemetry.lines import Format, LineCap, is_event_name, render
 
-# 4,096 (PIPE_BUF): poll calls a pipe writable when so much fits, and a write of at most so much is never torn or blocked then.
+_RANK: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+# 4,096 (PIPE_BUF): a write of at most so much to a pipe is never torn.
 _LONGEST_BYTES = 4_096
-
-LEVELS: dict[str, Level] = {
-    "child.started": "info",
-    "child.start_failed": "error",
-    "child.died": "error",
-    "child.hung": "error",
-    "child.restarting": "warning",
-    "child.quarantined": "error",
-    "child.escalated": "error",
-    "child.drained": "info",
-    "child.stopped": "info",
-    "child.killed": "warning",
-}
+_SUMMARY_S = 1.0
+_REASON = 1_500
 
 
 def wall_clock() -> float:
@@ -38,8 +33,8 @@ def wall_clock() -> float:
 
 
 class LifeLog:
-    """Writes events. A reader that does not read costs lines, never time: what does not fit is dropped, and the next line that
-    fits says how many were lost.
+    """Writes lines. A reader that does not read costs lines, never time: what does not fit is dropped, and the next line that
+    fits says how many were lost. Lines that repeat, or come too fast, are left out, and `log.suppressed` says how many.
 
     Args:
         node: the node's id, in every line.
@@ -47,61 +42,95 @@ class LifeLog:
         level: the lowest that is written.
         descriptor: where to; standard error by default.
         clock: seconds since the epoch.
+        monotonic: seconds that never go back.
     """
 
     def __init__(
         self,
         *,
         node: str,
-        format: Literal["json", "console"],
+        format: Format,
         level: Level = "info",
         descriptor: int = 2,
         clock: Callable[[], float] = wall_clock,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._node, self._is_json, self._rank = node, format == "json", _RANK[level]
-        self._descriptor, self._clock = descriptor, clock
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
+        self._node, self._format, self._rank = node, format, _RANK[level]
+        self._target = LogDescriptor(descriptor)
+        self._clock, self._monotonic = clock, monotonic
+        self._pid = os.getpid()
+        self._cap = LineCap(monotonic())
+        self._is_summary_due = False
         self.dropped = 0
+
+    def set_level(self, level: Level) -> None:
+        """Write from this level on."""
+        self._rank = _RANK[level]
 
     def write(self, event: str, level: Level = "info", *, role: str, pid: int, reason: str = "", **fields: object) -> None:
         """One line. `event` is a fixed name, `thing.happened`; values are fields."""
-        if _RANK[level] < self._rank:
-            return
+        if _RANK[level] >= self._rank and self.admits(f"{event} {reason} {fields or ''}"):
+            self.put(event, level, role=role, pid=pid, reason=reason, fields=fields)
+
+    def admits(self, key: str) -> bool:
+        """Whether a line of this content may be written now; asked before a line is made that costs something to make."""
+        now = self._monotonic()
+        if self._pid != os.getpid():  # forked: what the parent has counted is not ours
+            self._pid, self._cap, self._is_summary_due, self.dropped = os.getpid(), LineCap(now), False, 0
+        if self._cap.admits(key, now):
+            self._summarise()
+            return True
+        self._arm_summary()
+        return False
+
+    def put(self, event: str, level: Level, *, role: str, pid: int, reason: str, fields: dict[str, object]) -> None:
+        """Write a line that was admitted."""
         if self.dropped:
-            fields["lines_dropped"] = self.dropped
-        line = self._line(event, level, {"role": role, "pid": pid, "reason": reason[:2_000]}, fields)
+            fields = {**fields, "lines_dropped": self.dropped}
+        line = self._line(event, level, reason[:2_000], fields, role=role, pid=pid)
         if len(line) >= _LONGEST_BYTES:
-            line = self._line(event, level, {"role": role, "pid": pid, "reason": reason[:200]}, {"is_cut": True})
-        if self._put(line):
+            line = self._line(event, level, reason[:200], {"is_cut": True}, role=role, pid=pid)
+        if self._target.write(line + b"\n"):
             self.dropped = 0
         else:
             self.dropped += 1
 
-    def _line(self, event: str, level: str, who: dict[str, object], fields: dict[str, object]) -> bytes:
+    def _line(self, event: str, level: Level, reason: str, fields: dict[str, object], *, role: str, pid: int) -> bytes:
         now = self._clock()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-        if self._is_json:
-            content = {"time": stamp, "level": level, "event": event, "node": self._node, **who, **fields}
-            return json.dumps(content, ensure_ascii=True, default=str).encode()
-        text = f"{stamp[11:-1]} {level:7} {event:18} {who['role']} (pid {who['pid']})"
-        text += f": {who['reason']}" if who["reason"] else ""
-        text += "".join(f" {name}={value}" for name, value in fields.items())
-        # A reason may quote what a peer sent: no line breaks, no terminal escapes.
-        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text).encode("utf-8", "replace")
+        return render(
+            self._format,
+            stamp=stamp,
+            event=event,
+            level=level,
+            node=self._node,
+            role=role,
+            pid=pid,
+            reason=reason,
+            fields=fields,
+        )
 
-    def _put(self, line: bytes) -> bool:
+    def _arm_summary(self) -> None:
+        """The summary is to come also when no line follows. Where no loop runs, the next line brings it."""
+        if self._is_summary_due or not self._cap.owes_summary():
+            return
         try:
-            ready = self._poll.poll(0)
-            # POLLOUT alone: a closed pipe answers with POLLERR, and writing to it would raise.
-            if not ready or ready[0][1] != select.POLLOUT:
-                return False
-            return os.write(self._descriptor, line + b"\n") > 0
-        except OSError:
-            return False
+            asyncio.get_running_loop().call_later(_SUMMARY_S, self._summary_time)
+        except RuntimeError:
+            return
+        self._is_summary_due = True
+
+    def _summary_time(self) -> None:
+        self._is_summary_due = False
+        self._summarise()
+        self._arm_summary()  # the summary itself may have been one too many
+
+    def _summarise(self) -> None:
+        if (found := self._cap.summary(self._monotonic())) is not None:
+            self.put("log.suppressed", "warning", role=own_role(self._node), pid=self._pid, reason="", fields={**found})
 
 
-_OWN_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"} | {
+_OWN_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "fields"} | {
     "event",
     "level",
     "node",
@@ -115,10 +144,21 @@ _OWN_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName
 }
 
 
+def own_role(node: str) -> str:
+    """The role of this process, read from its title `majula NODE ROLE`, which an actor's process sets when it learns its role."""
+    title = getproctitle()
+    if not title.startswith("majula "):
+        return "runner"
+    title = title.removeprefix("majula ")
+    # Thespian's own processes have no role: `admin /run/dir`, `logger ...`
+    return title.removeprefix(f"{node} ") if title.startswith(f"{node} ") else title.partition(" ")[0]
+
+
 class LogBridge(logging.Handler):
     """Python's own log records as lines of the life log. Installed before the first fork, so every process of the node has it.
 
-    The role is read from the process's title, `majula NODE ROLE`, which an actor's process sets when it learns its role.
+    A record whose whole message is a fixed name (`client.slow`, with `extra` for its values) is an event of that name; any other
+    is `log.<level>` with the message as reason. Which levels come here is the root logger's to say, so that it can be changed.
     """
 
     def __init__(self, log: LifeLog, node: str) -> None:
@@ -130,27 +170,25 @@ class LogBridge(logging.Handler):
         if record.name == "root" and record.levelno < logging.WARNING:
             return  # Thespian's greetings; nobody else logs without a name
         try:
-            fields: dict[str, object] = {"logger": record.name}
-            for name, value in vars(record).items():
-                if name not in _OWN_FIELDS:  # what the caller gave as `extra`: a trace id, a client
-                    fields[name] = value if isinstance(value, int | float) else str(value)[:200]
+            reason = record.getMessage()[:_REASON]
+            fields = _fields(record)
+            # The traceback is no part of what makes two lines the same, and costs more to make than all the rest.
+            if not self._log.admits(f"{record.name} {reason} {fields or ''}"):
+                return
             if record.exc_info and record.exc_info[0] is not None:
-                # Its end, because there the exception stands; what is longer than a line of the log would be lost as a whole.
-                fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-1_500:]
+                fields["traceback"] = _traceback(record.exc_info[1])
             level: Level = "error" if record.levelno >= logging.ERROR else "warning"
             if record.levelno < logging.WARNING:
                 level = "info" if record.levelno >= logging.INFO else "debug"
-            reason = record.getMessage()[:1_500]
-            self._log.write(f"log.{level}", level, role=self._role(), pid=os.getpid(), reason=reason, **fields)
+            event = f"log.{level}"
+            if not record.args and is_event_name(reason):
+                event, reason = reason, str(fields.pop("reason", ""))
+            if record.name != "majula.event":
+                fields = {"logger": record.name, **fields}
+            role = "runner" if os.getpid() == self._runner_pid else own_role(self._node)
+            self._log.put(event, level, role=role, pid=os.getpid(), reason=reason, fields=fields)
         except Exception:
             self.handleError(record)
-
-    def _role(self) -> str:
-        if os.getpid() == self._runner_pid:
-            return "runner"
-        title = getproctitle().removeprefix("majula ")
-        # Thespian's own processes have no role: `admin /run/dir`, `logger ...`
-        return title.removeprefix(f"{self._node} ") if title.startswith(f"{self._node} ") else title.partition(" ")[0]
 
     @classmethod
     def install(cls, log: LifeLog, node: str, level: Level) -> None:
@@ -158,3 +196,24 @@ class LogBridge(logging.Handler):
         root = logging.getLogger()
         root.handlers[:] = [cls(log, node)]
         root.setLevel(level.upper())
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """What the caller gave as `extra`: a trace id, a client; or an event's fields."""
+    found: dict[str, object] = {}
+    for name, value in vars(record).items():
+        if name not in _OWN_FIELDS:
+            found[name] = value if isinstance(value, int | float) else str(value)[:200]
+    given = getattr(record, "fields", None)
+    if isinstance(given, dict):
+        found.update(given)
+    return found
+
+
+def _traceback(error: BaseException | None) -> str:
+    """The end of it, because there the exception stands; what is longer than a line of the log would be lost as a whole. The
+    exception's own text is cut first: it may be as long as what a peer sent."""
+    if error is None:
+        return ""
+    frames = "".join(traceback.format_tb(error.__traceback__, limit=-20))
+    return (frames + f"{type(error).__name__}: {str(error)[:500]}")[-_REASON:]

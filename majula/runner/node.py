@@ -25,7 +25,7 @@ from majula.runner.control import ControlSocket
 from majula.runner.descriptors import raise_limit
 from majula.runner.exits import BAD_CONFIG, CRASHED, OK, NodeExit
 from majula.runner.handout import Handout
-from majula.runner.lifelog import LEVELS, LifeLog, LogBridge
+from majula.runner.lifelog import LifeLog, LogBridge
 from majula.runner.listeners import Listeners
 from majula.runner.lock import DirectoryLock
 from majula.runner.plan import Plan
@@ -36,6 +36,7 @@ from majula.runner.tree import Tree, TreeEnded, adopt_orphans, wait_for_former_t
 from majula.runner.turnaway import TurnAway
 from majula.supervision import RestartBudget
 from majula.supervision.budget import BudgetLimits
+from majula.telemetry.events import level_of
 
 _log = logging.getLogger(__name__)
 
@@ -293,7 +294,7 @@ class Node:
         if report.in_s >= 0:
             fields["in_s"] = round(report.in_s, 3)
         self._log.write(
-            report.context, LEVELS[report.context], role=report.offender, pid=report.pid, reason=report.reason, **fields
+            report.context, level_of(report.context), role=report.offender, pid=report.pid, reason=report.reason, **fields
         )
         self._readiness.reported(report)
         if report.context == "child.quarantined":

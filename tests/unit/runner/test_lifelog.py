@@ -6,6 +6,7 @@ import fcntl
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,14 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def log(descriptor: int, **fields: Any) -> LifeLog:
-    return LifeLog(node="n1", format=fields.pop("format", "json"), descriptor=descriptor, clock=lambda: 1.5, **fields)
+    return LifeLog(
+        node="n1",
+        format=fields.pop("format", "json"),
+        descriptor=descriptor,
+        clock=lambda: 1.5,
+        monotonic=fields.pop("monotonic", lambda: 7.0),
+        **fields,
+    )
 
 
 def test_json_line_has_node_role_pid_and_reason(pipe: tuple[int, int]) -> None:
@@ -111,4 +119,62 @@ def test_line_that_is_too_long_for_the_pipe_loses_its_details_only(pipe: tuple[i
 
 def test_extra_fields_of_a_record_are_in_its_line(pipe: tuple[int, int]) -> None:
     line = bridged(pipe, "request.failed", extra={"trace_id": "ab12", "role": "forged"})
-    assert (line["reason"], line["trace_id"]) == ("request.failed", "ab12") and line["role"] != "forged"
+    assert (line["event"], line["trace_id"]) == ("request.failed", "ab12") and line["role"] != "forged"
+
+
+def test_event_of_an_actor_is_a_line_of_its_name_with_its_fields(pipe: tuple[int, int]) -> None:
+    line = bridged(pipe, "client.slow", extra={"fields": {"client_id": "c1", "waiting_bytes": 7}})
+    assert (line["event"], line["client_id"], line["waiting_bytes"], line["reason"]) == ("client.slow", "c1", 7, "")
+
+
+def test_storm_of_errors_costs_a_hundred_lines_a_second_and_then_says_how_many_were_left_out() -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, F_SETPIPE_SZ, 1 << 20)
+    now = [0.0]
+    logger = logging.Logger("majula.test")
+    logger.addHandler(LogBridge(log(writing, monotonic=lambda: now[0]), "n1"))
+    for number in range(10_000):
+        now[0] = number / 10_000
+        logger.error("stray result %d", number)
+    first = os.read(reading, 1 << 20).count(b"\n")
+    now[0] = 2.0
+    logger.error("another")
+    lines = [json.loads(line) for line in os.read(reading, 1 << 20).splitlines()]
+    os.close(reading)
+    os.close(writing)
+    assert 90 <= first <= 100
+    assert [line["event"] for line in lines] == ["log.suppressed", "log.error"] and lines[0]["lines"] >= 9_900
+
+
+def test_line_that_repeats_is_written_five_times_in_ten_seconds(pipe: tuple[int, int]) -> None:
+    now = [0.0]
+    writer = log(pipe[1], monotonic=lambda: now[0])
+    for number in range(9):
+        now[0] = float(number)
+        writer.write("auth.failed", "warning", role="gateway:1", pid=7)
+    assert os.read(pipe[0], 4_096).count(b"auth.failed") == 5
+    now[0] = 10.0
+    writer.write("auth.failed", "warning", role="gateway:1", pid=7)
+    after = [json.loads(line)["event"] for line in os.read(pipe[0], 4_096).splitlines()]
+    assert after == ["log.suppressed", "auth.failed"]
+
+
+def test_two_writers_on_one_full_pipe_lose_lines_and_never_wait(pipe: tuple[int, int]) -> None:
+    """The pipe's flags stay as they were: they belong to whoever gave it to us, too."""
+    first, second = log(pipe[1]), log(pipe[1])
+    for number in range(40):
+        for writer in (first, second):
+            writer.write("child.died", "error", role="router", pid=number, reason="x" * 500 + str(number))
+    assert first.dropped and second.dropped
+    assert not fcntl.fcntl(pipe[1], fcntl.F_GETFL) & os.O_NONBLOCK
+
+
+def test_log_goes_to_a_socket_too_and_does_not_wait_for_its_reader() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        writer = log(ours.fileno())
+        for number in range(2_000):
+            writer.write("child.died", "error", role="router", pid=number, reason=str(number) + "x" * 1_000)
+            if writer.dropped:
+                break
+        assert json.loads(theirs.recv(65_536).splitlines()[0])["event"] == "child.died"
