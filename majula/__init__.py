@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from majula.api.sdk import Call, Client, Message, State, Subscription, connect, run
+    from majula.api.sdk import Call, Client, Message, State, Subscription, Trust, connect, run
     from majula.errors import MajulaError
 
 __version__ = "0.1.0"
 
-__all__ = ["Call", "Client", "MajulaError", "Message", "State", "Subscription", "__version__", "connect", "run"]
+__all__ = ["Call", "Client", "MajulaError", "Message", "State", "Subscription", "Trust", "__version__", "connect", "run"]
 
 _HOMES = {
     "MajulaError": "majula.errors",
-    **dict.fromkeys(("Call", "Client", "Message", "State", "Subscription", "connect", "run"), "majula.api.sdk"),
+    **dict.fromkeys(("Call", "Client", "Message", "State", "Subscription", "Trust", "connect", "run"), "majula.api.sdk"),
 }
 
 

@@ -1,12 +1,12 @@
 """The Python client of a node: `majula.connect(address)`.
 
-Pure parts first, they hold the rules: `states` (what a program is told of its connection), `address` (where a node is), `message`
-(what a subscriber gets), `outbox` (messages become runs), `interests` (which subscription a run is for), `calls` (open calls and
-their frames), `functions` (a typed function becomes a service), `events` and `session` (greeting, reconnecting, what is in
-force). Then what touches asyncio: `subscription`, `caller` (calls made here), `provider` (calls served here), `connection` (what
-a transport must offer), `native` (Unix socket and TCP), `packages` and `websocket` (the same over WebSocket, msgpack or JSON),
-`attachment`, which joins them, `asking`, `observation` and `administration` (what is asked of the node by name), `client`, the
-other verbs of a program, and `entry`, where it begins.
+Pure parts first, they hold the rules: `states` (what a program is told of its connection), `address` (where a node is), `trust`
+(who may be it, and the token), `message` (what a subscriber gets), `outbox` (messages become runs), `interests` (which
+subscription a run is for), `calls` (open calls and their frames), `functions` (a typed function becomes a service), `events`
+and `session` (greeting, reconnecting, what is in force). Then what touches asyncio: `subscription`, `caller` (calls made here),
+`provider` (calls served here), `connection` (what a transport must offer), `native` (Unix socket and TCP), `packages` and
+`websocket` (the same over WebSocket, msgpack or JSON), `attachment`, which joins them, `asking`, `observation` and
+`administration` (what is asked of the node by name), `client`, the other verbs of a program, and `entry`, where it begins.
 """
 
 from majula.api.sdk.calls import Call
@@ -15,5 +15,6 @@ from majula.api.sdk.entry import connect, run
 from majula.api.sdk.message import Message
 from majula.api.sdk.states import State
 from majula.api.sdk.subscription import Subscription
+from majula.api.sdk.trust import Trust
 
-__all__ = ["Call", "Client", "Message", "State", "Subscription", "connect", "run"]
+__all__ = ["Call", "Client", "Message", "State", "Subscription", "Trust", "connect", "run"]

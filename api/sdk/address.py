@@ -34,7 +34,7 @@ class Address(Struct, frozen=True):
 
 
 def parse_address(text: str) -> Address:
-    """Read `unix:/path`, `majula://host:port`, `ws://host:port[/path]` or `http://host:port`; with TLS `majulas:`, `wss:`, `https:`.
+    """Read `unix:/path`, `majula://host:port`, `ws://host:port[/path]`, `http://host:port`; by TLS `majulas:`, `wss:`, `https:`.
 
     Raises:
         InvalidRequest: it has none of these forms, or holds a user or password.

@@ -24,6 +24,7 @@ from majula.api.sdk.provider import Provider
 from majula.api.sdk.session import Phase, SessionCore
 from majula.api.sdk.states import State
 from majula.api.sdk.subscription import Subscription
+from majula.api.sdk.trust import Distrusted, Trust
 from majula.errors import (
     ConnectionLost,
     InvalidRequest,
@@ -42,6 +43,8 @@ CLOSE_S = 2.0
 
 BUFFER_BYTES = 8 << 20
 
+_TRUST = Trust()
+
 StateCallback = Callable[[State], object]
 
 
@@ -56,7 +59,8 @@ class Attachment:
         addresses: tuple[Address, ...],
         *,
         client_id: str = "",
-        token: str | None = None,
+        token: str = "",
+        trust: Trust = _TRUST,
         on_state: StateCallback | None = None,
         encoding: Literal["msgpack", "json"] = "msgpack",
         timeout_s: float = CONNECT_S,
@@ -66,7 +70,8 @@ class Attachment:
     ) -> None:
         self._addresses = addresses
         self._encoding = encoding
-        self._token = token or ""
+        self._token = token
+        self._trust = trust
         self._on_state = on_state
         self._timeout_s = timeout_s
         self._core = SessionCore(
@@ -162,17 +167,28 @@ class Attachment:
                 # Loaded where it is used: the WebSocket client brings a whole HTTP library along.
                 from majula.api.sdk.websocket import open_websocket  # noqa: PLC0415
 
-                connection: Connection = await open_websocket(address, self, token=self._token, encoding=self._encoding)
+                connection: Connection = await open_websocket(
+                    address, self, self._trust, token=self._token, encoding=self._encoding
+                )
             else:
-                connection = await open_native(address, self)
+                connection = await open_native(address, self, self._trust)
         except (OSError, MajulaError) as error:
             self._dialling = None
-            self._step(events.Lost(f"{address.text}: {error}", error if isinstance(error, MajulaError) else None))
+            self._step(events.Lost(f"{address.text}: {error}", self._verdict(address, error)))
             return
         self._dialling = None
         self._connection = connection
         self._connections += 1
         self._step(events.Opened())
+
+    def _verdict(self, address: Address, error: OSError | MajulaError) -> MajulaError | None:
+        """What the session is to know of an attempt that failed; None: only that it did."""
+        if getattr(error, "verify_code", None):  # ssl.SSLCertVerificationError, without loading that module
+            reason = getattr(error, "verify_message", "") or str(error)
+            error = Distrusted(f"the certificate of {address.text} is not trusted: {reason}; see Trust.ca_file and Trust.pin")
+        if isinstance(error, OSError) or (isinstance(error, Distrusted) and self._connections):
+            return None
+        return error
 
     def _shut(self, error: MajulaError | None = None) -> list[asyncio.Task[Any]]:
         """All of closing that needs no waiting; the tasks that are ending."""

@@ -9,7 +9,8 @@ from typing import cast
 
 from majula.api.sdk.address import Address
 from majula.api.sdk.connection import READ_LIMIT_BYTES, WRITE_HIGH_BYTES, Receiver
-from majula.errors import MajulaError
+from majula.api.sdk.trust import Trust, check_certificate, check_peer, tls_context
+from majula.errors import InvalidRequest, MajulaError
 from majula.wire.frames import FrameReader
 
 
@@ -29,7 +30,7 @@ class NativeConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         endpoint = transport.get_extra_info("socket")
-        if type(transport).__module__.startswith("uvloop"):
+        if type(transport).__module__.startswith("uvloop") and transport.get_extra_info("ssl_object") is None:
             self._descriptor = endpoint.fileno()
         if endpoint is not None and endpoint.family in (socket.AF_INET, socket.AF_INET6):
             endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -94,15 +95,34 @@ class NativeConnection(asyncio.Protocol):
         self._receiver.connection_lost(self, reason)
 
 
-async def open_native(address: Address, receiver: Receiver) -> NativeConnection:
+async def open_native(address: Address, receiver: Receiver, trust: Trust) -> NativeConnection:
     """Connect to a native port.
 
     Raises:
         OSError: nobody listens there, or it cannot be reached.
+        Distrusted: who answers is not whom `trust` names.
+        InvalidRequest: this system has no Unix sockets.
     """
     loop = asyncio.get_running_loop()
+    connection = NativeConnection(receiver)
     if address.kind == "unix":
-        _, connection = await loop.create_unix_connection(lambda: NativeConnection(receiver), address.path)
+        if not hasattr(socket, "AF_UNIX"):
+            raise InvalidRequest("this system has no Unix sockets; use majula://host:port or ws://host:port")
+        transport, _ = await loop.create_unix_connection(lambda: connection, address.path)
+    elif address.is_encrypted:
+        context = await asyncio.to_thread(tls_context, trust)  # the system's authorities are a file of 200 KB
+        name = trust.server_name or address.host
+        transport, _ = await loop.create_connection(
+            lambda: connection, address.host, address.port, ssl=context, server_hostname=name
+        )
     else:
-        _, connection = await loop.create_connection(lambda: NativeConnection(receiver), address.host, address.port)
+        transport, _ = await loop.create_connection(lambda: connection, address.host, address.port)
+    try:
+        if address.kind == "unix":
+            check_peer(transport.get_extra_info("socket"), address.path, trust)
+        elif address.is_encrypted:
+            check_certificate(transport.get_extra_info("ssl_object"), trust)
+    except BaseException:
+        connection.abort()
+        raise
     return connection

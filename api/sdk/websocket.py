@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import ssl
 import types
 from collections.abc import Awaitable, Coroutine, Generator
 from functools import partial
@@ -16,6 +17,7 @@ import aiohttp
 from majula.api.sdk.address import Address
 from majula.api.sdk.connection import READ_LIMIT_BYTES, WRITE_HIGH_BYTES, Receiver
 from majula.api.sdk.packages import JsonPackages, chunk_of
+from majula.api.sdk.trust import Distrusted, Trust, tls_context
 from majula.errors import ConnectionLost, MajulaError, ProtocolError, Unauthorized
 from majula.wire.frames import FrameReader
 
@@ -212,13 +214,13 @@ class WebSocketConnection:
 
 
 async def open_websocket(
-    address: Address, receiver: Receiver, *, token: str, encoding: Literal["msgpack", "json"]
+    address: Address, receiver: Receiver, trust: Trust, *, token: str, encoding: Literal["msgpack", "json"]
 ) -> WebSocketConnection:
     """Connect to a gateway's WebSocket.
 
     Raises:
         OSError, ConnectionLost: it cannot be reached, or does not answer as a gateway does.
-        Unauthorized: the token is not accepted.
+        Unauthorized: the token is not accepted, or who answers is not whom `trust` names.
     """
     parts = urlsplit(address.url)
     url = address.url if parts.path not in {"", "/"} else address.url.rstrip("/") + PATH
@@ -231,12 +233,20 @@ async def open_websocket(
             max_msg_size=READ_LIMIT_BYTES,
             compress=0,
             decode_text=False,
+            ssl=await tls_of(address, trust),
+            server_hostname=trust.server_name or None if address.is_encrypted else None,
         )
+    except aiohttp.ServerFingerprintMismatch as error:
+        await http.close()
+        raise distrusted(error) from None
     except aiohttp.WSServerHandshakeError as error:
         await http.close()
         if error.status == 401:
             raise Unauthorized("the gateway does not accept this token") from None
         raise ConnectionLost(f"the gateway answered {error.status} instead of a WebSocket") from None
+    except aiohttp.ClientConnectorCertificateError as error:
+        await http.close()
+        raise error.certificate_error from None
     except aiohttp.ClientError as error:
         await http.close()
         raise ConnectionLost(str(error)) from None
@@ -251,3 +261,16 @@ async def open_websocket(
     if encoding == "json":
         packages = JsonPackages(gateway=f"{parts.hostname}:{parts.port or ''}", name=f"python-{secrets.token_hex(8)}")
     return WebSocketConnection(receiver, http, socket, packages)
+
+
+async def tls_of(address: Address, trust: Trust) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
+    """As aiohttp wants to have it."""
+    if not address.is_encrypted:
+        return True
+    digest = trust.digest()
+    return aiohttp.Fingerprint(digest) if digest else await asyncio.to_thread(tls_context, trust)
+
+
+def distrusted(error: aiohttp.ServerFingerprintMismatch) -> Distrusted:
+    """For a pin that does not fit."""
+    return Distrusted(f"the gateway's certificate is not the pinned one; its SHA-256 is {error.got.hex()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -36,10 +37,12 @@ class FakeGateway:
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Event()
 
-    async def start_tcp(self) -> FakeGateway:
-        """On a free port of loopback instead."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: FakeSession(self), "127.0.0.1", 0)
-        self.address = f"majula://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+    async def start_tcp(self, context: ssl.SSLContext | None = None, port: int = 0) -> FakeGateway:
+        """On a port of loopback instead; 0: a free one."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: FakeSession(self), "127.0.0.1", port, ssl=context)
+        scheme = "majulas" if context else "majula"
+        self.address = f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def start(self) -> FakeGateway:

@@ -27,15 +27,30 @@ def node(root: Path, name: str, *ports: int) -> Iterator[Path]:
         yield directory
 
 
-def test_the_four_forms_are_read() -> None:
+def test_the_forms_are_read() -> None:
     assert parse_address("unix:/run/x.sock").path == "/run/x.sock"
     tcp = parse_address("majula://[::1]:99")
     assert (tcp.host, tcp.port) == ("::1", 99)
     assert parse_address("ws://h:1/x").url == "ws://h:1/x"
     assert parse_address("wss://h").kind == "websocket"
+    assert parse_address("https://h:1").kind == "http"
 
 
-@pytest.mark.parametrize("text", ["", "unix:", "majula://h", "majula://:9", "http://h:1", "/run/x", "majula://h:nine", "ws://"])
+@pytest.mark.parametrize("scheme", ["majula", "ws", "http"])
+def test_a_scheme_with_an_s_is_the_same_with_tls(scheme: str) -> None:
+    assert not parse_address(f"{scheme}://h:1").is_encrypted
+    encrypted = parse_address(f"{scheme}s://h:1")
+    assert (encrypted.is_encrypted, encrypted.kind) == (True, parse_address(f"{scheme}://h:1").kind)
+
+
+@pytest.mark.parametrize("text", ["ws://user:geheim@h:1", "wss://h:1/?token=geheim", "majulas://geheim@h:1"])
+def test_an_address_with_a_secret_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_address(text)
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "unix:", "majula://h", "majula://:9", "ftp://h:1", "/run/x", "majula://h:nine", "ws://"])
 def test_anything_else_is_refused_and_the_forms_are_named(text: str) -> None:
     with pytest.raises(InvalidRequest, match="unix:/path"):
         parse_address(text)
@@ -50,6 +65,12 @@ def test_the_only_node_of_this_user_is_found_by_its_first_gateway(tmp_path: Path
         os.utime(directory / "native-10200.sock", ns=(1, 1))
         found = find_address({"XDG_RUNTIME_DIR": str(tmp_path)}, uid=os.getuid(), temporary=tmp_path / "none")
     assert found.path == str(directory / "native-10200.sock")
+
+
+def test_a_runtime_directory_that_is_not_absolute_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with node(tmp_path / "here" / "majula", "n1-abc", 1), pytest.raises(NotFound):
+        find_address({"XDG_RUNTIME_DIR": "here"}, uid=os.getuid(), temporary=tmp_path / "none")
 
 
 def test_without_a_runtime_directory_the_temporary_one_is_searched(tmp_path: Path) -> None:
