@@ -28,7 +28,7 @@ majula_servers:
 
 # What the clients of the benchmark need, and no more; its rates are far above what is sent, but counted.
 _SCOPES = ("publish:bench.>", "subscribe:bench.>", "call:bench.>", "register:bench.>", "-publish:bench.secret")
-_RATES = {"messages_per_s": 1e8, "bytes_per_s": 1e11}
+_MESSAGES_PER_S, _BYTES_PER_S = 1e8, 1e11
 
 # The harness runs at most 8 MiB ahead of the slowest subscriber. The other systems' buffers are raised beyond that too.
 _ROOMY_LIMITS = """\
@@ -97,7 +97,7 @@ def start(scope: Scope, *, are_limits_raised: bool = False, has_accounts: bool =
 
 async def _make_token(address: str) -> str:
     async with majula.connect(address) as client:  # on the Unix socket the node's own user may do everything
-        made = await client.create_token(_SCOPES, note="benchmark", **_RATES)
+        made = await client.create_token(_SCOPES, note="benchmark", messages_per_s=_MESSAGES_PER_S, bytes_per_s=_BYTES_PER_S)
         return made.secret
 
 

@@ -1,0 +1,103 @@
+"""Where a command takes its token from, and what an error becomes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from majula.api.cli.asking import fail, failures, read_token
+from majula.api.cli.exits import MEANINGS, exit_code
+from majula.errors import (
+    Conflict,
+    ConnectionLost,
+    DeadlineExceeded,
+    InternalError,
+    InvalidRequest,
+    MajulaError,
+    NoProvider,
+    NoSuchNode,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    RemoteError,
+    Unauthorized,
+)
+
+TOKEN = "mjl_" + "a" * 43
+
+
+def test_token_comes_from_the_environment_by_default() -> None:
+    assert read_token(None, {"MAJULA_TOKEN": TOKEN}) == TOKEN
+
+
+def test_without_any_source_there_is_no_token() -> None:
+    assert read_token(None, {}) is None
+
+
+def test_token_comes_from_the_variable_that_is_named() -> None:
+    assert read_token("env:OTHER", {"OTHER": TOKEN, "MAJULA_TOKEN": "x"}) == TOKEN
+
+
+def test_token_comes_from_a_file_without_its_line_end(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    assert read_token(f"file:{tmp_path / 'token'}", {}) == TOKEN
+
+
+def test_token_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(TOKEN + "\n"))
+    assert read_token("-", {}) == TOKEN
+
+
+def test_token_itself_is_refused_and_not_repeated() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_token(TOKEN, {})
+    assert TOKEN not in str(refused.value)
+
+
+def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="nothing"):
+        read_token(f"file:{tmp_path / 'nothing'}", {})
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidRequest("x"), 2),
+        (NoSuchNode("x"), 3),
+        (ConnectionLost("x"), 3),
+        (Overloaded("x", retry_after_s=1.0), 3),
+        (Unauthorized("x"), 4),
+        (PermissionDenied("x"), 4),
+        (NotFound("x"), 5),
+        (NoProvider("x"), 5),
+        (Conflict("x"), 6),
+        (DeadlineExceeded("x"), 7),
+        (RemoteError("x"), 8),
+        (InternalError("x"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, MajulaError) else str(value),
+)
+def test_every_kind_of_error_has_its_exit_code(error: MajulaError, code: int) -> None:
+    assert exit_code(error) == code
+    assert code in MEANINGS
+
+
+def test_error_is_told_in_one_line_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fail(NotFound("no\x1b[31m such\nthing"))
+    assert ended.value.code == 5
+    assert capsys.readouterr().err == "Error: no\\x1b[31m such\\nthing [not_found]\n"
+
+
+def test_missing_scope_is_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fail(PermissionDenied("no", scope="publish:a.b"))
+    assert "--scope publish:a.b" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback() -> None:
+    with pytest.raises(SystemExit) as ended, failures():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
