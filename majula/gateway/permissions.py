@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from majula.auth import Grants, denied
 from majula.topics.subjects import SYSTEM_LEVEL, SYSTEM_PREFIX
-from majula.wire.headers import AnyHeader, Call, Publish, Register, Send, Subscribe
+from majula.wire.headers import Call, Header, Publish, Register, Send, Subscribe
 
 KEPT_HEADERS = 1_024
 """PUBLISH headers that one session is remembered to be allowed; of more the memory begins anew."""
@@ -16,7 +16,7 @@ KEPT_HEADERS = 1_024
 KEPT_HEADER_BYTES = 512
 
 
-def check_frame(grants: Grants, header: AnyHeader) -> None:
+def check_frame(grants: Grants, header: Header) -> None:
     """The frames whose scope stands in their header; what a REQUEST needs is known when its body is (`check_operation`).
 
     Raises:

@@ -18,6 +18,7 @@ from majula.errors import (
     from_code,
 )
 from majula.gateway.outlets import Outlets
+from majula.gateway.permissions import check_operation
 from majula.gateway.session import Session
 from majula.messages.base import Role
 from majula.messages.operations import Caller, Perform, Performed
@@ -74,6 +75,8 @@ class Questions:
         if operation is None:
             raise NotFound(f"there is no operation {header.operation[:128]!r} for REQUEST", operation=header.operation[:128])
         request = _decode(operation, header.encoding, body)
+        if session.grants is not None and operation.scope:
+            check_operation(session.grants, operation.scope, operation.scope_object(request))
         role = operation.role_of(request)
         encoding: Encoding = JSON if header.encoding == JSON else MSGPACK
         if not role:
@@ -85,7 +88,7 @@ class Questions:
         listen_s = getattr(request, "for_s", 0.0) if operation.name == "debug.tap" else 0.0
         deadline = now + min(ANSWER_S + listen_s, LISTEN_S)
         self._asked[self._last] = _Asked(session, header.request, encoding, operation, role, deadline)
-        caller = Caller(session.who, session.client_id)
+        caller = Caller(session.who, session.client_id, session.identity.address)
         self._to_send.append((role, Perform(self._last, operation.name, _encode_msgpack(request), caller)))
 
     def take(self) -> list[tuple[Role, Perform]]:

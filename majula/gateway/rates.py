@@ -94,6 +94,10 @@ class Meter:
                 raise LimitReached("more was sent than is allowed in this time", limit=limit, retry_after_s=round(wait_s, 3))
 
 
+UNMETERED = Meter((), (), None)
+"""Of a session that may send what it likes."""
+
+
 class Rates:
     """Makes the meters of a gateway's sessions.
 

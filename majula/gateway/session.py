@@ -7,8 +7,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from majula.errors import MajulaError
+from majula.gateway.accounts import ANYBODY, Identity
 from majula.gateway.outbox import Outbox
 from majula.gateway.plans import CallPlan
+from majula.gateway.rates import UNMETERED, Meter
 from majula.gateway.settings import GatewayLimits
 from majula.wire.headers import Register
 
@@ -53,22 +55,33 @@ class Session:
         agent: what the client says it is.
         connection: the edge's side.
         is_claimed: the id is this session's alone; False: it is a label (plain HTTP).
-        who: on whose behalf it acts: a token's id, `uid:1000` on the Unix socket, empty where nobody has to say.
+        identity: on whose behalf it acts.
+        meter: how much it may send.
+
+    Attributes:
+        grants: what it may do, None: everything, so that the hot path asks nothing.
+        allowed: headers of PUBLISH frames that it is known to be allowed, by their bytes; None: all of them.
+        ready_at: loop time before which its connection is not to be read: it has sent more than it may.
     """
 
     __slots__ = (
         "agent",
+        "allowed",
         "client_id",
         "connection",
         "ended_by",
         "functions",
+        "grants",
+        "identity",
         "is_claimed",
         "is_dirty",
         "is_open",
+        "meter",
         "name",
         "number",
         "outbox",
         "plans",
+        "ready_at",
         "received_frames",
         "secret",
         "speaks_flows",
@@ -89,7 +102,8 @@ class Session:
         agent: str,
         connection: Connection,
         is_claimed: bool,
-        who: str = "",
+        identity: Identity = ANYBODY,
+        meter: Meter = UNMETERED,
         limits: GatewayLimits,
         now: float,
     ) -> None:
@@ -101,7 +115,12 @@ class Session:
         self.agent = agent
         self.connection = connection
         self.is_claimed = is_claimed
-        self.who = who
+        self.identity = identity
+        self.who = identity.who
+        self.grants = None if identity.grants.is_all else identity.grants
+        self.allowed: set[bytes] | None = None if identity.grants.is_all else set()
+        self.meter = meter
+        self.ready_at = 0.0
         # It numbers, acknowledges and orders private messages itself (`majula.flow`); else this gateway does it for it. Set by
         # the edge, which knows what was agreed with the client.
         self.speaks_flows = False

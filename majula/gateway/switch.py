@@ -16,6 +16,7 @@ from random import Random
 
 from msgspec.structs import asdict
 
+from majula.auth import Grants
 from majula.errors import (
     Conflict,
     Draining,
@@ -25,14 +26,19 @@ from majula.errors import (
     Overloaded,
     ProtocolError,
     TooLarge,
+    Unauthorized,
 )
+from majula.gateway.accounts import ANYBODY, Accounts, Identity
 from majula.gateway.calls import Calls
+from majula.gateway.load import Load
 from majula.gateway.messages import SEND_TAG, Elsewhere, NoFlows, Places, PrivateMessages
 from majula.gateway.outlets import Outlets, error_frame
 from majula.gateway.peers import Peer
+from majula.gateway.permissions import KEPT_HEADER_BYTES, KEPT_HEADERS, check_frame
 from majula.gateway.plans import CALL_TAG, RESULT_TAG
 from majula.gateway.publishing import Publishing
 from majula.gateway.questions import Questions
+from majula.gateway.rates import Meter, Rates
 from majula.gateway.requests import Requests, Slices
 from majula.gateway.routes import Routes
 from majula.gateway.session import Connection, Session, SessionStatistics
@@ -161,6 +167,9 @@ class Switch:
             ends=NoFlows(),
             limit_bytes=self._body_limit_bytes,
         )
+        self.accounts = Accounts(is_open=settings.auth == "none", wall_clock=wall_clock)
+        self.load = Load(self.limits)
+        self.rates = Rates(self.limits)
         self.questions = Questions(out=self._out, here={"rpc.services": self._services, "node.info": self._info})
 
     # --- sessions
@@ -175,12 +184,14 @@ class Switch:
         agent: str = "",
         is_claimed: bool,
         name: str = "",
+        identity: Identity = ANYBODY,
         now: float,
     ) -> Session:
         """A new session. The router (or the clients table) has agreed already where the id is claimed.
 
         Raises:
-            Draining, LimitReached: no more clients are taken.
+            Draining, LimitReached: no more clients are taken. LimitReached also where the session is a plain request, and who
+                makes it has sent more than he may.
             Conflict: the id is held by a session of this very gateway.
         """
         if self.is_draining:
@@ -199,9 +210,13 @@ class Switch:
             agent=agent,
             connection=connection,
             is_claimed=is_claimed,
+            identity=identity,
+            meter=self._meter(identity, is_stream=is_claimed),
             limits=self.limits,
             now=now,
         )
+        if not is_claimed:
+            session.meter.check(now)
         self.sessions[session.number] = session
         if is_claimed:
             self._clients[client_id] = session
@@ -219,6 +234,15 @@ class Switch:
             "queue_messages": limits.queue_messages,
         }
         return encode_frame(Welcome(PROTOCOL_VERSION, self.node_id, session.client_id, session.secret, self.role, allowed))
+
+    def withdraw(self, tokens: Iterable[str], now: float) -> None:
+        """These tokens (ids) open nothing any more: their sessions end."""
+        ended = frozenset(tokens)
+        if not ended:
+            return
+        for session in list(self.sessions.values()):
+            if session.who in ended:
+                self.close(session, Unauthorized("the token of this session is not valid any more", reason="token_ended"), now)
 
     def session_of(self, client_id: str) -> Session | None:
         """The session here that holds the id."""
@@ -256,15 +280,18 @@ class Switch:
         out = self._out
         calls, publishing = self.calls, self._publishing
         limit = self._body_limit_bytes
+        allowed = session.allowed
+        controls, others, messages, refused = 0, 0, publishing.messages, self._refused_frames
         for span in spans:
             start, body, end = span
             if not session.is_open:
                 return
             tag = chunk[start + 7]
             if tag == PUBLISH_TAG:
-                route = routes.get(chunk[start + PREFIX_BYTES : body])
+                header_bytes = chunk[start + PREFIX_BYTES : body]
+                route = routes.get(header_bytes)
                 size = end - body
-                if route is not None and route.is_plain and 0 < size <= limit:
+                if route is not None and route.is_plain and 0 < size <= limit and (allowed is None or header_bytes in allowed):
                     if size >= MESSAGE_PREFIX_BYTES and _message_bytes(chunk, body)[0] + MESSAGE_PREFIX_BYTES == size:
                         count = 1
                     else:
@@ -287,18 +314,28 @@ class Switch:
                     continue
                 self._serve(session, self._publish, chunk, span, now)
             elif tag == CALL_TAG:
+                others += 1
                 if end - body <= limit and calls.call_planned(session, chunk, span, now):
                     continue
                 self._serve(session, self._other, chunk, span, now)
             elif tag == RESULT_TAG:
+                others += 1
                 if end - body <= limit and calls.result_plain(session, chunk, span, now):
                     continue
                 self._serve(session, self._other, chunk, span, now)
             elif tag == SEND_TAG:
+                others += 1
                 self._serve(session, self.messages.send, chunk, span, now)
             else:
+                controls += 1
                 self._serve(session, self._other, chunk, span, now)
             routes = self.routes.by_header()
+        controls += self._refused_frames - refused  # a refusal costs more than what it refuses
+        meter = session.meter
+        if controls or meter.counts_messages:
+            sent = publishing.messages - messages + others
+            size = spans[-1][2] - spans[0][0] if spans else 0
+            session.ready_at = now + meter.charge(messages=sent, size=size, controls=controls, now=now)
 
     def submit(self, session: Session, header: AnyHeader, body: bytes, now: float) -> None:
         """One frame of a client whose edge speaks another encoding."""
@@ -314,6 +351,9 @@ class Switch:
             return
         self._received_frames += 1
         session.received_frames += 1
+        is_message = isinstance(header, Call | Result)
+        wait_s = session.meter.charge(messages=is_message, size=len(body), controls=not is_message, now=now)
+        session.ready_at = now + wait_s
         try:
             self._dispatch(session, header, body, now)
         except MajulaError as error:
@@ -445,6 +485,8 @@ class Switch:
         }
         if slow:
             found["slow_client_names"] = " ".join(sorted(slow)[:8])
+        found |= self.accounts.statistics()
+        found |= self.load.statistics()
         found |= self.routes.statistics() | self.calls.statistics()
         return found | self.requests.statistics() | self.messages.statistics()
 
@@ -488,6 +530,8 @@ class Switch:
             route, header = self.routes.find(header_bytes)
         else:
             header = route.header
+        if session.grants is not None:
+            self._check_publish(session, session.grants, header, header_bytes)
         if end - body > self._body_limit_bytes:
             raise TooLarge("this message is over the limit", limit_bytes=self.limits.message_bytes)
         if body == end:
@@ -503,6 +547,23 @@ class Switch:
         elif header.request:
             self._out.answer(session, encode_frame(Ack(header.request, "accepted")), now)
 
+    def _check_publish(self, session: Session, grants: Grants, header: Publish, header_bytes: bytes) -> None:
+        check_frame(grants, header)
+        allowed = session.allowed
+        if allowed is not None and len(header_bytes) <= KEPT_HEADER_BYTES:
+            if len(allowed) >= KEPT_HEADERS:
+                allowed.clear()
+            allowed.add(header_bytes)
+
+    def _meter(self, identity: Identity, *, is_stream: bool) -> Meter:
+        token = identity.token
+        return self.rates.meter(
+            key="" if is_stream else identity.who or identity.address,
+            token=identity.who,
+            token_messages_per_s=token.messages_per_s if token is not None else 0.0,
+            token_bytes_per_s=token.bytes_per_s if token is not None else 0.0,
+        )
+
     def _other(self, session: Session, chunk: bytes, span: Span, now: float) -> None:
         start, body, end = span
         header = decode_header(chunk[start + PREFIX_BYTES : body])
@@ -516,6 +577,8 @@ class Switch:
     def _dispatch(self, session: Session, header: Header, body: bytes, now: float) -> None:
         if len(body) > self._body_limit_bytes:
             raise TooLarge("this payload is over the limit", limit_bytes=self.limits.message_bytes)
+        if session.grants is not None:
+            check_frame(session.grants, header)
         match header:
             case Call():
                 self.calls.call(session, header, body, now)
