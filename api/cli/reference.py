@@ -15,9 +15,9 @@ _HEAD = """\
 Generated from the commands by `python -m majula.api.cli.reference`.
 
 A command finds the only node that you run on this machine; `--address` (or `MAJULA_ADDRESS`) names another. The token comes from
-`MAJULA_TOKEN`, or from where `--token` says (`file:PATH`, `env:NAME`, `-` for standard input): never from the arguments, which everybody on
-the machine can read. On the node's own Unix socket its own user needs none. `--json` prints JSON for programs. Text that others chose is
-shown with control characters spelt out.
+`MAJULA_TOKEN`, or from where `--token` says (`file:PATH`, `env:NAME`, `-` for standard input): never from the arguments, which
+everybody on the machine can read. On the node's own Unix socket its own user needs none. `--json` prints JSON for programs. Text
+that others chose is shown with control characters spelt out.
 
 """
 
