@@ -6,11 +6,11 @@ import argparse
 import sys
 import time
 
-from tests.simulation import claims, tables
+from tests.simulation import claims, flow, tables
 from tests.simulation.network import SimulationFailure
 from tests.simulation.node import Plan
 
-SCENARIOS = {"tables": tables.run, "claims": claims.run}
+SCENARIOS = {"tables": tables.run, "claims": claims.run, "flow": flow.run}
 
 
 def main() -> int:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.simulation import claims, tables
+from tests.simulation import claims, flow, tables
 from tests.simulation.network import SimulationFailure
 from tests.simulation.node import Outcome, Plan, World
 
 Run = Callable[..., Outcome]
-SCENARIOS = {"tables": tables.run, "claims": claims.run}
+SCENARIOS = {"tables": tables.run, "claims": claims.run, "flow": flow.run}
 
 # All seeds on all machines: a failure here is replayed by the command that it prints.
 PLANS = [
