@@ -14,7 +14,7 @@ from majula import __version__
 from majula.api.sdk import events
 from majula.api.sdk.address import Address
 from majula.api.sdk.caller import Caller
-from majula.api.sdk.calls import Call
+from majula.api.sdk.calls import Call, check_timeout
 from majula.api.sdk.connection import Connection
 from majula.api.sdk.interests import Interests, Route
 from majula.api.sdk.message import Message, split_run
@@ -123,6 +123,16 @@ class Attachment:
         if self._loop is None:
             raise ConnectionLost("the client is not connected: use `async with majula.connect(...)` or await it")
         return self._loop
+
+    async def flush(self, *, timeout_s: float = 10.0) -> None:
+        """Return when the gateway has read all that this client has sent so far.
+
+        Raises:
+            ConnectionLost: the connection broke, or there is none.
+            DeadlineExceeded: it did not answer in time.
+        """
+        loop = self._running_loop()
+        await self._settled(lambda ticket: events.Ask(wire.Ping(), ticket, loop.time() + check_timeout(timeout_s)))
 
     async def close(self) -> None:
         """End the session for good: what was published is written, open calls end with ConnectionLost, handlers are cancelled."""
