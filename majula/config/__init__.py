@@ -1,9 +1,11 @@
 """Configuration: a node's YAML file becomes typed values, or a list of all that is wrong with it, each with its line and column.
 
-Read in this order: `schema` is every key with meaning, bounds and default; `load` is the way from a file to a `LoadedConfig` and
-the only module that touches the file system; `document` reads YAML strictly into located values; `decode` walks schema and values
-together; `values` reads the scalars (durations, sizes, addresses); `checks` holds the rules between values and the warnings;
-`rundir` says where sockets live; `derive` makes each role's settings of it; `reference` prints the schema as documentation.
+Read in this order: `schema` is every key with meaning, bounds and default; `load` is the way from a file to a `LoadedConfig`;
+`document` reads YAML strictly into located values; `decode` walks schema and values together; `values` reads the scalars
+(durations, sizes, addresses); `checks` holds the rules between values and the warnings; `plain` is a configuration as plain
+values, without its secrets; `rundir` says where sockets live; `derive` makes each role's settings of it; `files` reads and writes
+what lies around it; `revisions` keeps what it was; `reference` prints the schema as documentation. `files`, `load` and
+`revisions` alone touch the file system.
 """
 
 from importlib import import_module

@@ -258,11 +258,25 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One node. `node_id` is the only key that must be there."""
+    """One node. No key must be there."""
 
-    node_id: Annotated[str, _meta("Name of the node, unique in its mesh: 1-128 of `A-Za-z0-9._-`.", "name")]
+    node_id: Annotated[
+        str,
+        _meta(
+            "Name of the node, unique in its mesh: 1-128 of `A-Za-z0-9._-`. Left out, one is made at the first start and kept in"
+            " `<data_dir>/node_id`, or in `./majula-data/node_id` where `data_dir` is left out too.",
+            "name",
+            shown="name of the host and six random characters",
+        ),
+    ] = ""
     token: Annotated[
-        str, _meta("Secret that the nodes of a mesh share. It must be random: 128 bits or more.", "secret", inactive=True)
+        str,
+        _meta(
+            "Secret that the nodes of a mesh share. It must be random: 128 bits or more. `file:PATH` takes it from the first line"
+            " of a file that only its owner can read, `env:NAME` from the environment, where it is then removed.",
+            "secret",
+            inactive=True,
+        ),
     ] = ""
     data_dir: Annotated[
         str,

@@ -17,9 +17,10 @@ class Files:
         self.directory = directory
         self.environment: dict[str, str] = {}
 
-    def load(self, content: str | bytes) -> LoadedConfig:
+    def load(self, content: str | bytes, *, mode: int = 0o600) -> LoadedConfig:
         path = self.directory / NAME
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        path.chmod(mode)
         return load_node_config(path, environment=self.environment, uid=1000, directory=self.directory)
 
     def problems(self, content: str | bytes) -> list[str]:
@@ -32,10 +33,17 @@ class Files:
             return [line.removeprefix(prefix) for line in error.problems]
         return []
 
-    def warnings(self, content: str) -> list[str]:
+    def warnings(self, content: str, *, mode: int = 0o600) -> list[str]:
         """The warnings, without the file's name."""
-        return [line.removeprefix(f"{self.directory / NAME}:") for line in self.load(content).warnings]
+        return [line.removeprefix(f"{self.directory / NAME}:") for line in self.load(content, mode=mode).warnings]
 
     def refusals(self, content: str) -> list[str]:
         """Why a node does not start with it, without the file's name."""
         return [line.removeprefix(f"{self.directory / NAME}:") for line in self.load(content).refusals]
+
+    def secret(self, name: str, content: str, *, mode: int = 0o600) -> Path:
+        """A file beside the configuration."""
+        path = self.directory / name
+        path.write_text(content)
+        path.chmod(mode)
+        return path

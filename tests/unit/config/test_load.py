@@ -327,6 +327,8 @@ def test_a02_native_port_by_tcp_follows_the_same_rules(files: Files) -> None:
 
 
 def test_gateway_beyond_loopback_starts_with_accounts_and_tls(files: Files) -> None:
+    files.secret("c.pem", "certificate")
+    files.secret("k.pem", "key")
     tls = "tls: {cert_file: c.pem, key_file: k.pem}"
     text = f"node_id: n\nmajula_servers: [{{port: 1, bind: 0.0.0.0, auth: token, {tls}}}]"
     assert files.refusals(text) == [] and files.warnings(text) == []
@@ -347,8 +349,8 @@ def test_a03_weak_token_is_warned_of_on_loopback_and_refuses_a_node_beyond_it(fi
     assert files.refusals(weak % "0.0.0.0")[0].startswith("2:8: the token")
 
 
-def test_missing_node_id_is_one_problem(files: Files) -> None:
-    assert files.problems("token: abc") == ["1:1: 'node_id' is missing"]
+def test_missing_key_that_must_be_there_is_one_problem(files: Files) -> None:
+    assert files.problems("majula_servers: [{bind: 127.0.0.1}]") == ["1:18: 'port' is missing here"]
 
 
 def test_unknown_key_far_from_all_names_the_keys(files: Files) -> None:
