@@ -8,13 +8,31 @@ surface can drift from the others.
 from __future__ import annotations
 
 import importlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from majula.wire.headers import Header
 
 HttpMethod = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+# What the documents say of a text. Whether it holds is looked at by the room that takes it: its refusal says more than a pattern.
+_NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
+
+ClientName = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 128, "pattern": f"^{_NO_CONTROL}*$"})]
+"""Of a client, function or provider: at most 128 bytes of UTF-8 without control characters; empty where somebody may choose."""
+
+TopicName = Annotated[
+    str,
+    msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 256, "pattern": rf"^(?!\$SYS(\.|$)){_NO_CONTROL}+$"}),
+]
+"""A literal topic that clients may publish to: 1 to 256 bytes of UTF-8 without control characters, not below `$SYS.`."""
+
+ListLimit = Annotated[int, msgspec.Meta(ge=1, le=1_024)]
+"""How many lines of a list are wanted."""
+
+ListOffset = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""How many lines of a list are skipped."""
 
 _ROOMS = ("topics", "rpc", "flow", "gateway", "routing", "auth", "config", "telemetry")
 
@@ -35,6 +53,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         method: HTTP method of `path`.
         status: HTTP status of its success at `path`; an operation without an answer has 204, an event stream 200.
         begun: the HTTP answer with status 202 where the request asks for no more than to begin; None: it cannot.
+        made: where `status` is 201, the path below `/majula/v1` of what was made; `{field}` stands for that field of the answer.
         streams: the HTTP answer is an event stream.
         websocket: method word of the JSON packages; empty: none.
         frame: header class on the native port and in binary WebSocket messages; None: not sent as a frame of its own.
@@ -56,6 +75,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     method: HttpMethod = "POST"
     status: int = 200
     begun: type[msgspec.Struct] | None = None
+    made: str = ""
     streams: bool = False
     websocket: str = ""
     frame: type[Header] | None = None

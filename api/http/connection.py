@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from majula.api.http.answers import JSON_TYPE, SAFETY_HEADERS, error_body, internal_error, raw_refusal
-from majula.api.http.events import EventStream
+from majula.api.http.events import OpenStream
 from majula.api.http.parameters import body_limit
 from majula.api.http.rules import Rules, refusal
 from majula.api.websocket.connection import Tally, WebSocketConnection
@@ -96,7 +96,7 @@ class HttpConnection(asyncio.Protocol):
         self._ends_at: float | None = None
         self.started = 0
         self.finished = 0
-        self.stream: EventStream | None = None
+        self.stream: OpenStream | None = None
 
     # --- the transport -----------------------------------------------------------------------------------------------------
 

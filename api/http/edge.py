@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from majula.api.http.answers import JSON_TYPE, SAFETY_HEADERS, error_body, error_headers, internal_error
+from majula.api.http.calls import STARTED_CALLS, StartedCalls
 from majula.api.http.connection import IDLE_S, Answering, HttpConnection, HttpTally
 from majula.api.http.routes import make_routes
 from majula.api.http.rules import Rules, make_rules
+from majula.api.http.sessions import SESSIONS, Sessions
 from majula.api.websocket.connection import Tally, WebSocketConnection
 from majula.errors import InvalidRequest, MajulaError, MethodNotAllowed, NotFound, TooLarge, UnsupportedMedia
 from majula.gateway.edge import EdgeContext
@@ -48,6 +50,8 @@ class HttpEdge:
         self.websockets: set[WebSocketConnection] = set()
         self.is_draining = False
         self._runner: web.AppRunner | None = None
+        self._sessions: Sessions | None = None
+        self._calls: StartedCalls | None = None
         self._server: asyncio.AbstractServer | None = None
         self._socket: socket.socket | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -69,6 +73,8 @@ class HttpEdge:
         self.rules = make_rules(bind=settings.bind, hosts=settings.hosts, origins=settings.origins)
         app = web.Application(middlewares=[self._answer])
         app.add_routes(make_routes(context))
+        self._sessions = app[SESSIONS] = Sessions(context)
+        self._calls = app[STARTED_CALLS] = StartedCalls(context)
         app.on_response_prepare.append(self._on_response_prepare)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await self._runner.setup()
@@ -102,6 +108,8 @@ class HttpEdge:
             connection.drain()
         for websocket in list(self.websockets):
             websocket.drain()
+        if self._sessions is not None:
+            self._sessions.drain()
         try:
             async with asyncio.timeout(max(0.0, deadline - self.context.loop.time())):
                 await self._idle.wait()
@@ -132,6 +140,8 @@ class HttpEdge:
             "http_late": http.late,
             "http_failed": http.failed,
             "http_in_flight": self._in_flight,
+            "http_sessions": len(self._sessions) if self._sessions is not None else 0,
+            "http_calls_begun": len(self._calls) if self._calls is not None else 0,
             "websockets": sockets.websockets,
             "websockets_opened": sockets.websockets_opened,
             "websocket_received_bytes": sockets.received_bytes,
@@ -145,6 +155,9 @@ class HttpEdge:
         self._sweep_timer = self.context.loop.call_later(SWEEP_S, self._sweep)
         for connection in list(self.connections):
             connection.sweep(now)
+        if self._sessions is not None and self._calls is not None:
+            self._sessions.sweep(now)
+            self._calls.sweep(now)
         for websocket in list(self.websockets):
             websocket.sweep(now)
 

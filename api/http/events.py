@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
 from majula.api.http.answers import SAFETY_HEADERS
+from majula.api.http.exchange import attach_for
 from majula.errors import MajulaError, from_code
 from majula.gateway.edge import EdgeContext
 from majula.gateway.session import Session
@@ -39,13 +42,13 @@ class EventStream:
         self._acknowledged: asyncio.Future[None] = context.loop.create_future()
         self._backlog = b""
 
-    async def open(self, label: str, subscribe: Subscribe) -> None:
+    async def open(self, http: web.BaseRequest, label: str, subscribe: Subscribe) -> None:
         """Attach and subscribe; returns when the subscription is in force.
 
         Raises:
             MajulaError: the gateway refused.
         """
-        self._session = self._context.attach(self, surface="sse", label=label)
+        self._session = attach_for(self._context, http, self, surface="sse", label=label)
         self._context.switch.submit(self._session, subscribe, b"", self._context.loop.time())
         self._context.wake()
         while not self._acknowledged.done():
@@ -59,19 +62,7 @@ class EventStream:
         if self._backlog:
             await response.write(self._backlog)
             self._backlog = b""
-        while True:
-            events = self._take()
-            if events:
-                await response.write(events)  # waits while the client does not read: what comes stays in the outbox
-                continue
-            if self._ended:
-                return
-            try:
-                async with asyncio.timeout(PING_S):
-                    await self._waits.wait()
-                self._waits.clear()
-            except TimeoutError:
-                await response.write(b": ping\n\n")
+        await pour(response, self._take, self._waits, lambda: self._ended)
 
     def finish(self) -> None:
         """End the stream once what waits is written: the gateway drains."""
@@ -139,6 +130,36 @@ class EventStream:
         return events
 
 
+class OpenStream(Protocol):
+    """An event stream, as its connection sees it."""
+
+    def finish(self) -> None:
+        """End once what waits is written."""
+
+
+async def pour(response: web.StreamResponse, take: Callable[[], bytes], news: asyncio.Event, is_over: Callable[[], bool]) -> None:
+    """Write events until the stream is over.
+
+    Args:
+        take: the next events, empty where nothing waits.
+        news: set when `take` or `is_over` have something new to say.
+    """
+    while True:
+        news.clear()
+        was_over = is_over()
+        events = take()
+        if events:
+            await response.write(events)  # waits while the client does not read: what comes stays in the outbox
+            continue
+        if was_over:
+            return
+        try:
+            async with asyncio.timeout(PING_S):
+                await news.wait()
+        except TimeoutError:
+            await response.write(b": ping\n\n")
+
+
 async def stream(
     context: EdgeContext, request: web.Request, label: str, subscribe: Subscribe, *, only_objects: bool
 ) -> web.StreamResponse:
@@ -149,18 +170,16 @@ async def stream(
     """
     events = EventStream(context, only_objects=only_objects)
     try:
-        await events.open(label, subscribe)
+        await events.open(request, label, subscribe)
         connection = getattr(request.protocol, "connection", None)
         if connection is not None:
             connection.stream = events  # never taken back: the connection ends with its stream
         response = web.StreamResponse(headers={**SAFETY_HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        response.force_close()  # said in its head: no client puts another request behind a stream that is about to end
         await response.prepare(request)
         await response.write(b": subscribed\n\n")  # so that a client knows from when on nothing is missed
         await events.serve(response)
-        response.force_close()
         await response.write_eof()
         return response
     finally:
         events.close()
-
-

@@ -11,6 +11,7 @@ from aiohttp import web
 from majula.errors import InvalidRequest, Unavailable, from_code
 from majula.gateway.edge import EdgeContext
 from majula.gateway.exchange import Exchange
+from majula.gateway.session import Connection, Session
 from majula.wire.headers import AnyHeader, Call, Error, Publish, Request
 
 _MAX_NAME_BYTES = 128
@@ -37,6 +38,29 @@ def label_of(request: web.Request) -> str:
         InvalidRequest: it is no name.
     """
     return checked_name(request.match_info.get("client", ""), "a client id")
+
+
+def attach_for(
+    context: EdgeContext, http: web.BaseRequest, connection: Connection, *, surface: str = "http", label: str = ""
+) -> Session:
+    """A session that claims nothing, on behalf of whoever sent this request.
+
+    Raises:
+        InvalidRequest, LimitReached, Draining: as `EdgeContext.attach`.
+    """
+    return context.attach(connection, surface=surface, label=label)
+
+
+async def admit_for(
+    context: EdgeContext, http: web.BaseRequest, connection: Connection, *, client_id: str = "", secret: str = ""
+) -> Session:
+    """A session that owns its client id, on behalf of whoever sent this request.
+
+    Raises:
+        Conflict, InvalidRequest, LimitReached, Draining: as `EdgeContext.admit`.
+    """
+    agent = http.headers.get("User-Agent", "")[:128]
+    return await context.admit(connection, surface="http", client_id=client_id, secret=secret, agent=agent)
 
 
 class Asker:
@@ -94,11 +118,9 @@ async def attached(context: EdgeContext, http: web.Request, label: str = "") -> 
         LimitReached, Draining: the gateway takes no more clients.
     """
     exchange = Exchange(context.switch)
-    exchange.open(context.attach(exchange, surface="http", label=label))
+    exchange.open(attach_for(context, http, exchange, label=label))
     try:
         yield Asker(context, exchange)
     finally:
         context.switch.end(exchange.session, context.loop.time())
         context.wake()
-
-

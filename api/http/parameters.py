@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from email.message import Message
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -21,15 +21,32 @@ _MULTIPART = "multipart/form-data"
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}  # zlib.decompressobj: 31 expects the gzip frame, 15 the zlib one (RFC 9110, 8.4.1)
 
 
+class Parts(NamedTuple):
+    """What a request carries. values: of its JSON body. texts: of its query and then its form, as often as a name came."""
+
+    values: dict[str, Any]
+    texts: list[tuple[str, str]]
+
+
 async def read_parameters(request: web.BaseRequest, limits: GatewayLimits) -> dict[str, Any]:
     """All parameters of a request, whichever way they came.
+
+    Raises:
+        InvalidRequest, TooLarge, UnsupportedMedia: as `read_parts`.
+    """
+    values, texts = await read_parts(request, limits)
+    return values | dict(texts)
+
+
+async def read_parts(request: web.BaseRequest, limits: GatewayLimits) -> Parts:
+    """The parameters of a request, kept apart by how they came.
 
     Raises:
         InvalidRequest, TooLarge: the body cannot be read, or unpacks to more than the limit.
         UnsupportedMedia: text/plain and everything else that is neither JSON nor a form.
     """
     found: dict[str, Any] = {}
-    form: dict[str, Any] = {}
+    form: list[tuple[str, str]] = []
     if request.body_exists:
         kind = _media_type(request)
         if kind == _MULTIPART:
@@ -43,8 +60,7 @@ async def read_parameters(request: web.BaseRequest, limits: GatewayLimits) -> di
                     found |= _object(body, limits)
                 else:
                     raise UnsupportedMedia(f"{kind[:64]} is not served here; send application/json or a form")
-    found |= _fields(request.rel_url.raw_query_string.encode("ascii"))
-    return found | form
+    return Parts(found, _fields(request.rel_url.raw_query_string.encode("ascii")) + form)
 
 
 def as_flag(value: object, name: str) -> bool:
@@ -132,17 +148,17 @@ def _object(body: bytes, limits: GatewayLimits) -> dict[str, Any]:
     return value
 
 
-def _fields(text: bytes) -> dict[str, Any]:
+def _fields(text: bytes) -> list[tuple[str, str]]:
     if not text:
-        return {}
+        return []
     try:
-        return dict(parse_qsl(text.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict"))
+        return parse_qsl(text.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the parameters cannot be read: {error}") from None
 
 
-async def _multipart(request: web.BaseRequest, limits: GatewayLimits) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+async def _multipart(request: web.BaseRequest, limits: GatewayLimits) -> list[tuple[str, str]]:
+    fields: list[tuple[str, str]] = []
     left = body_limit(limits)
     try:
         reader = await request.multipart()
@@ -155,7 +171,7 @@ async def _multipart(request: web.BaseRequest, limits: GatewayLimits) -> dict[st
                 if left < 0:
                     raise _too_large(limits)
                 value += chunk
-            fields[part.name] = value.decode()
+            fields.append((part.name, value.decode()))
     except asyncio.CancelledError:
         raise
     except (ValueError, UnicodeDecodeError, AssertionError) as error:  # what aiohttp raises for malformed parts

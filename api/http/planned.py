@@ -5,8 +5,6 @@ from __future__ import annotations
 from majula.errors import NotBuilt
 
 INNER = (
-    "/h",
-    "/send",
     "/frp",
     "/upload",
     "/download",
@@ -24,29 +22,17 @@ INNER = (
 )
 """Below the base path, with `/{client}` or without."""
 
-OTHERS = ("/majula/map/{action}", "/majula/info", "/majula/openapi.json", "/metrics")
+OTHERS = ("/majula/map/{action}", "/metrics")
 """Whole paths."""
 
 OUTER = (
-    "audit",
-    "broadcast",
-    "calls/{id}",
     "certificates",
     "channels",
-    "clients",
-    "config",
-    "debug",
     "elections",
-    "events",
     "links",
-    "messages",
-    "nodes",
     "proxies",
     "raft",
     "routes",
-    "sessions",
-    "tokens",
-    "topics",
     "transfers",
     "tunnels",
 )

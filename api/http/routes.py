@@ -1,23 +1,24 @@
 """All paths, derived from the declarations of the operations.
 
-An operation that declares an HTTP path and has nothing here to serve it, or the reverse, is found by `serving` when the gateway
-starts, and by a test before that.
+An operation below `/majula/v1` is served by a function of its own, where HTTP has something to add, or by asking for it by name
+(`_asked`). One that declares an HTTP path and is served by neither is not built yet and answers 501.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from majula.api.http import planned, rpc, topics
+from majula.api.http import calls, planned, rpc, sessions, topics
 from majula.api.http.answers import JSON_TYPE
 from majula.api.http.exchange import attached
-from majula.api.http.parameters import read_parameters
+from majula.api.http.parameters import read_parameters, read_parts
+from majula.api.http.typed import path_texts, typed_request
 from majula.api.http.wording import json_answer
-from majula.errors import InvalidRequest
 from majula.gateway.edge import EdgeContext
 from majula.operations import Operation, all_operations
 from majula.wire.headers import JSON, Reply
@@ -44,62 +45,93 @@ OUTER_SERVINGS: Mapping[str, OuterServing] = {
     "topics.subscribe": topics.subscribe,
     "rpc.call": rpc.call,
     "rpc.services": rpc.services,
+    "sessions.open": sessions.open_session,
+    "sessions.close": sessions.close_session,
+    "sessions.events": sessions.events,
+    "sessions.packages": sessions.take_packages,
+    "calls.fetch": calls.fetch,
+    "calls.cancel": calls.cancel,
 }
-"""By operation name: what serves its path below `/majula/v1`."""
+"""By operation name: what serves its path below `/majula/v1`; others are asked for by name."""
+
+SHORT_PATHS: Mapping[str, str] = {f"{BASE}/info": "node.info"}
+"""Paths outside `/majula/v1` that answer as an operation does. They take no parameters."""
+
+
+def is_built(operation: Operation) -> bool:
+    """Whether its path below `/majula/v1` is served."""
+    return operation.name in OUTER_SERVINGS or operation.frame is WireRequest
+
+
+def template(operation: Operation) -> str:
+    """Its path below `/majula/v1` for the router: a name in it is any text without a slash, braces too."""
+    return OUTER + re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", operation.path)
 
 
 def make_routes(context: EdgeContext) -> list[web.RouteDef]:
     """Every route of the gateway, the most specific first."""
     routes: list[web.RouteDef] = [web.get(f"{BASE}/health", _health(context))]
-    for operation in all_operations():
+    operations = {operation.name: operation for operation in all_operations()}
+    for path, name in SHORT_PATHS.items():
+        routes.append(web.get(path, _outer(context, operations[name])))
+    for operation in operations.values():
         if operation.inner_path:
             inner = _inner(context, INNER_SERVINGS.get(operation.name, _unbuilt))
             for path in (BASE + operation.inner_path, BASE + operation.inner_path + "/{client}"):
+                # HEAD would do what GET does and hide the answer.
                 routes += [web.get(path, inner, allow_head=False), web.post(path, inner)]
+    # A path without names in it first: `/config/revisions` is no `/config/{name}`.
+    for operation in sorted(operations.values(), key=lambda one: one.path.count("{")):
         if operation.path:
-            serving = OUTER_SERVINGS.get(operation.name) or (_asked(operation) if operation.frame is WireRequest else _unbuilt)
-            outer = _outer(context, operation, serving)
-            more = {"allow_head": False} if operation.method == "GET" else {}  # HEAD would open an event stream
-            routes.append(web.route(operation.method, OUTER + operation.path, outer, **more))
+            more = {"allow_head": not operation.streams} if operation.method == "GET" else {}
+            routes.append(web.route(operation.method, template(operation), _outer(context, operation), **more))
     for path in planned.INNER:
         routes += [web.route("*", BASE + path + ending, _planned) for ending in ("", "/{client}")]
     routes += [web.route("*", path, _planned) for path in planned.OTHERS]
     for path in planned.OUTER:
-        # Under a path that is served for one method, the others are 405: the planned subtree begins below it.
-        routes += [web.route("*", f"{OUTER}/{path}" + ending, _planned) for ending in ("", r"/{rest:(?!.*/messages$).*}")]
+        routes += [web.route("*", f"{OUTER}/{path}{ending}", _planned) for ending in ("", "/{rest:.*}")]
     return routes
 
 
 def _inner(context: EdgeContext, serving: InnerServing) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
+        path_texts(request)  # refuses what is not UTF-8
         return await serving(context, request, await read_parameters(request, context.settings.limits))
 
     return handle
 
 
-def _outer(context: EdgeContext, operation: Operation, serving: OuterServing) -> Handler:
+def _outer(context: EdgeContext, operation: Operation) -> Handler:
+    serving = OUTER_SERVINGS.get(operation.name) or (_asked(operation) if is_built(operation) else _unbuilt)
+
     async def handle(request: web.Request) -> web.StreamResponse:
-        parameters = await read_parameters(request, context.settings.limits) | dict(request.match_info)
-        try:
-            typed = msgspec.convert(parameters, operation.request, strict=False)
-        except msgspec.ValidationError as error:
-            raise InvalidRequest(f"{operation.name}: {error}") from None
+        path = path_texts(request)
+        parts = await read_parts(request, context.settings.limits)
+        typed = typed_request(operation, parts, path, nesting=context.settings.limits.nesting)
         return await serving(context, request, typed)
 
     return handle
 
 
 def _asked(operation: Operation) -> OuterServing:
-    """Serve an operation that is asked by a REQUEST: its typed request goes out, its answer comes back as JSON."""
+    """Serve an operation by asking for it by its name: its typed request goes out, its answer comes back as JSON."""
 
     async def serve(context: EdgeContext, http: web.Request, request: Any) -> web.StreamResponse:
         async with attached(context, http) as asker:
             header, body = await asker.ask(WireRequest(0, operation.name, JSON), msgspec.json.encode(request))
-        if isinstance(header, Reply):
-            return json_answer(msgspec.Raw(body))
-        return json_answer({"status": "ok"})
+        if operation.answer is None or not isinstance(header, Reply):
+            return web.Response(status=204)
+        return json_answer(msgspec.Raw(body), operation.status, location=made_at(operation, body))
 
     return serve
+
+
+def made_at(operation: Operation, answer: bytes) -> str:
+    """The path of what an operation has made, by its answer in JSON; empty: it makes nothing."""
+    if not operation.made or operation.answer is None:
+        return ""
+    found = msgspec.json.decode(answer, type=operation.answer)
+    return OUTER + operation.made.format_map({name: getattr(found, name) for name in found.__struct_fields__})
 
 
 async def _unbuilt(context: EdgeContext, http: web.Request, request: Any) -> web.StreamResponse:

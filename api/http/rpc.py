@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from majula.api.http.calls import STARTED_CALLS, fault_error
 from majula.api.http.exchange import Asker, attached, checked_name, label_of
 from majula.api.http.parameters import as_text
 from majula.api.http.wording import json_answer
-from majula.errors import InvalidRequest, from_code
+from majula.errors import InvalidRequest
 from majula.gateway.edge import EdgeContext
 from majula.rpc.operations import CallRequest, Service, ServicesAnswer, ServicesRequest
 from majula.wire import jsontext
@@ -24,7 +25,7 @@ _NAMING = frozenset({"fun", "target_node", "provider", "args"})
 
 
 async def call(context: EdgeContext, http: web.Request, request: CallRequest) -> web.StreamResponse:
-    """`POST /majula/v1/calls`: the result, or an error with the status of its code."""
+    """`POST /majula/v1/calls`: the result, or an error with the status of its code; with `wait: false` its name at once."""
     if request.timeout_ms <= 0:
         raise InvalidRequest("timeout_ms is more than 0")
     checked_name(request.function, "function")
@@ -32,13 +33,13 @@ async def call(context: EdgeContext, http: web.Request, request: CallRequest) ->
         0, request.function, JSON, request.timeout_ms, request.provider, request.node, request.idempotent, "", request.headers
     )
     arguments = {} if request.arguments is None else request.arguments
+    if not request.wait:
+        started = http.app[STARTED_CALLS].start(http, head, _encode(arguments))
+        return json_answer(started.line, 202, location=f"/majula/v1/calls/{started.name}")
     async with attached(context, http) as asker:
         fault, result = await _called(asker, head, _encode(arguments))
     if fault is not None:
-        detail: dict[str, object] = {"type": fault.type} if fault.type else {}
-        if fault.retry_after_s:
-            detail["retry_after_s"] = fault.retry_after_s
-        raise from_code(fault.code, fault.message, detail)
+        raise fault_error(fault)
     return json_answer({"result": msgspec.Raw(result)})
 
 

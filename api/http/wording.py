@@ -14,9 +14,12 @@ from majula.wire import jsontext
 _encode = msgspec.json.Encoder().encode
 
 
-def json_answer(value: object) -> web.Response:
-    """200 with the value as JSON."""
-    return web.Response(body=_encode(value), headers={"Content-Type": JSON_TYPE})
+def json_answer(value: object, status: int = 200, *, location: str = "") -> web.Response:
+    """The value as JSON. location: path of what was made."""
+    headers = {"Content-Type": JSON_TYPE}
+    if location:
+        headers["Location"] = location
+    return web.Response(status=status, body=_encode(value), headers=headers)
 
 
 def json_object(value: Any, *, nesting: int) -> bytes:

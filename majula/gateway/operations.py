@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from majula.operations import Operation
+from majula.operations import ClientName, Operation
 
 
 class SessionOpenRequest(msgspec.Struct, frozen=True):
     """client: the id wanted, empty: the gateway makes one.
 
-    idle_s: without a request or an open event stream for so long, it ends.
+    idle_s: without a request or an open event stream for so long, it ends; at least 1, at most 600.
     """
 
-    client: str = ""
-    idle_s: float = 60.0
+    client: ClientName = ""
+    idle_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60.0
 
 
 class SessionOpenAnswer(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class PackagesRequest(msgspec.Struct, frozen=True):
     """packages: as on the WebSocket (SUBSCRIBE, REGISTER_RPC, PUBLISH, RPC, RETURN_RESULT, SEND ...), each with an `id`."""
 
     session: str
-    packages: tuple[dict[str, Any], ...]
+    packages: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(max_length=4_096)]
 
 
 class PackagesAnswer(msgspec.Struct, frozen=True):
@@ -58,11 +58,11 @@ class CallLine(msgspec.Struct, frozen=True):
     error: dict[str, Any] | None = None
 
 
-class CallRequest(msgspec.Struct, frozen=True):
+class FetchRequest(msgspec.Struct, frozen=True):
     """call: its name. wait_s: how long to wait for its end, at most 60."""
 
     call: str
-    wait_s: float = 0.0
+    wait_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
 
 
 OPEN = Operation(
@@ -74,6 +74,8 @@ OPEN = Operation(
     scope_field="client",
     idempotent=False,
     path="/sessions",
+    status=201,
+    made="/sessions/{session}",
 )
 
 CLOSE = Operation(
@@ -110,12 +112,13 @@ PACKAGES = Operation(
     scope_field="session",
     idempotent=False,
     path="/sessions/{session}/packages",
+    status=202,
 )
 
 FETCH = Operation(
     name="calls.fetch",
     summary="Wait for, or look at, a call that was started.",
-    request=CallRequest,
+    request=FetchRequest,
     answer=CallLine,
     scope="",
     scope_field="call",
@@ -127,7 +130,7 @@ FETCH = Operation(
 CANCEL = Operation(
     name="calls.cancel",
     summary="Give up a call that was started; the provider is told.",
-    request=CallRequest,
+    request=FetchRequest,
     answer=CallLine,
     scope="",
     scope_field="call",

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from majula.gateway.operations import CallLine
 from majula.operations import Operation
 from majula.wire import headers
 from majula.wire.headers import Fault, Parameter
@@ -137,6 +138,7 @@ CALL = Operation(
     idempotent=False,
     inner_path="/rpc",
     path="/calls",
+    begun=CallLine,
     websocket="RPC",
     frame=headers.Call,
     sdk="call",

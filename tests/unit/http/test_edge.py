@@ -243,8 +243,8 @@ async def test_health_says_live_and_ready_to_anyone(served: Served, web: aiohttp
     assert await answer(web.get("/majula/health")) == (503, {"live": True, "ready": False})
 
 
-@pytest.mark.parametrize("path", [*(f"/majula{path}" for path in planned.INNER), "/majula/map/list", "/metrics", "/majula/info"])
-async def test_planned_paths_say_so(web: aiohttp.ClientSession, path: str) -> None:
+@pytest.mark.parametrize("path", [*(f"/majula{path}" for path in planned.INNER), "/majula/map/list"])
+async def test_planned_paths_of_the_inner_circle_say_so(web: aiohttp.ClientSession, path: str) -> None:
     assert (await answer(web.post(path)))[1]["code"] == "not_built"
 
 
@@ -371,7 +371,6 @@ async def test_a_websocket_may_be_opened_on_a_connection_that_served_requests(se
         assert (await reader.readuntil(b"}")).endswith(b'{"method":"ACK","id":1}')
     assert not served.edge.connections and len(served.edge.websockets) == 1
     writer.close()
-
 
 
 async def test_requests_are_answered_in_order_on_one_connection(served: Served) -> None:
