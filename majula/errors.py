@@ -8,7 +8,8 @@
     │   ├── CrossSite                  cross_site           403
     │   ├── NotFound                   not_found            404
     │   │   ├── NoProvider             no_provider          404
-    │   │   └── NoSuchNode             no_such_node         404
+    │   │   ├── NoSuchNode             no_such_node         404
+    │   │   └── NoRoute                no_route             404
     │   ├── MethodNotAllowed           method_not_allowed   405
     │   ├── Conflict                   conflict             409
     │   ├── TooLarge                   too_large            413
@@ -30,6 +31,7 @@
         ├── Unavailable                unavailable          503
         ├── DiskFull                   disk_full            507
         ├── Cancelled                  cancelled            499
+        ├── Expired                    expired              504
         └── DeadlineExceeded           deadline_exceeded    504
 
 Cores and actors raise or return these; the edges alone know HTTP (`status`) and translate once, by `to_dict` and `from_code`.
@@ -117,6 +119,13 @@ class NoSuchNode(NotFound):
     """No node of this name can be reached."""
 
     code = "no_such_node"
+    status = 404
+
+
+class NoRoute(NotFound):
+    """No client of this id is there to receive the message."""
+
+    code = "no_route"
     status = 404
 
 
@@ -283,6 +292,13 @@ class Cancelled(NotNow):
 
     code = "cancelled"
     status = 499
+
+
+class Expired(NotNow):
+    """The message was not acknowledged in its `ttl_s`; whether it was received is unknown."""
+
+    code = "expired"
+    status = 504
 
 
 class DeadlineExceeded(NotNow):
