@@ -18,16 +18,29 @@ from random import Random
 from typing import Any, assert_never
 
 from majula.actorsystem.actor import MajulaActor
-from majula.actorsystem.memory import keep_freed_memory
+from majula.actorsystem.memory import keep_freed_memory, resident_bytes
 from majula.actorsystem.sockets import take_sockets
-from majula.errors import Conflict, Draining, InvalidRequest, MajulaError, Overloaded, from_code
+from majula.auth.book import TOKENS
+from majula.errors import (
+    Conflict,
+    Draining,
+    InvalidRequest,
+    MajulaError,
+    Overloaded,
+    PermissionDenied,
+    Unauthorized,
+    Unavailable,
+    from_code,
+)
+from majula.gateway.accounts import Identity, refusal
 from majula.gateway.builtin import PROVIDER
 from majula.gateway.edge import Edge
+from majula.gateway.load import SAMPLE_S
 from majula.gateway.peers import Peer
 from majula.gateway.session import Connection, Session
 from majula.gateway.settings import GatewaySettings
 from majula.gateway.switch import Switch
-from majula.messages import operations, routing, topics
+from majula.messages import auth, operations, routing, topics
 from majula.messages.base import Address, Message, Role
 from majula.routing import admission
 from majula.routing.admission import Admission, Admitted, AskRouter, Close, Rejected
@@ -46,6 +59,11 @@ _GATEWAYS = "gateway:"
 _TABLES_S = 1.0
 # Frames for another gateway in one batch.
 _BATCH_BYTES = 1 << 20
+# A single-use token is spent when it is on disk: some 10 ms. A config actor that dies is back within two seconds.
+_SPEND_S = 5.0
+# Samples of the load (four a second) between two looks at who is over, and between two reports of which tokens were used.
+_LOOK_SAMPLES = 4
+_REPORT_SAMPLES = 120
 # Names that stand for the node itself.
 _RESERVED = frozenset((PROVIDER, "raft"))
 
@@ -83,9 +101,14 @@ class GatewayActor(MajulaActor):
         self._exchange.hold(SERVICES, of="rpc_broker")
         self._exchange.hold(CLIENTS, of="router")
         self._exchange.hold(RETAINED, of="topic_manager", gives_back=True)
+        self._exchange.hold(TOKENS, of="config")
         self._exchange.role_changed(self.role, self.address, self.incarnation, now)
         self._admission = Admission(self.role)
         self._verdicts: dict[int, asyncio.Future[None]] = {}
+        self._spending: dict[int, tuple[auth.Spend, asyncio.Future[auth.Spent]]] = {}
+        self._last_spend = 0
+        self._used: dict[str, float] = {}  # ids of tokens since the last report, at most as many as there are
+        self._samples = 0
         self._names: dict[str, Session] = {}
         self._last_name = 0
         self._gateways: dict[Address, Role] = {}
@@ -96,6 +119,7 @@ class GatewayActor(MajulaActor):
         self._armed_at = inf
         self._idle: asyncio.Event | None = None
         self._are_tables_here = asyncio.Event()
+        self._needed = (INTEREST, SERVICES) if config.auth == "none" else (INTEREST, SERVICES, TOKENS)
         self._bad_batches = 0
         self._stray_batches = 0
         self._sockets = await take_sockets(self.run_dir, self._socket_names())
@@ -103,6 +127,7 @@ class GatewayActor(MajulaActor):
             module, _, name = path.partition(":")
             self._edges.append(getattr(importlib.import_module(module), name)())
         self.spawn(self._serve(), name="gateway.serve")
+        self._sampling = self.loop.call_later(SAMPLE_S, self._sample, now + SAMPLE_S)
         self._arm()
 
     async def _serve(self) -> None:
@@ -131,6 +156,9 @@ class GatewayActor(MajulaActor):
                 self._carry_admission(self._admission.router_changed(True))
         if address is None:
             self.switch.questions.role_gone(role, now)
+        if role == "config" and address is not None:
+            for question, _ in self._spending.values():
+                self.send(address, question)
         if role == "topic_manager":
             self.switch.requests.retaining.restart()
         elif role.startswith(_GATEWAYS):
@@ -156,6 +184,10 @@ class GatewayActor(MajulaActor):
                     self.switch.requests.retained_settled(number, code, now)
                 case operations.Performed():
                     self.switch.questions.performed(message, now)
+                case auth.Spent(number=number):
+                    spending = self._spending.get(number)
+                    if spending is not None and not spending[1].done():
+                        spending[1].set_result(message)
                 case _:
                     _log.warning("gateway.unknown_message", extra={"message": type(message).__name__, "sender": sender})
         self._settle()
@@ -203,6 +235,7 @@ class GatewayActor(MajulaActor):
         await asyncio.gather(self._idle.wait(), *(edge.drain(deadline) for edge in self._edges))
 
     async def on_stop(self) -> None:
+        self._sampling.cancel()
         now = self.loop.time()
         for session in list(self.switch.sessions.values()):
             self.switch.close(session, Draining("this gateway has stopped"), now)
@@ -231,18 +264,26 @@ class GatewayActor(MajulaActor):
         secret: str = "",
         agent: str = "",
         newest_wins: bool = False,
+        identity: Identity | None = None,
     ) -> Session:
+        accounts = self.switch.accounts
+        identity = identity or accounts.anybody()
+        client_id = client_id or identity.client_id()
         client_id = check_name(client_id, what="client") if client_id else f"client-{secrets.token_hex(6)}"
         if client_id in _RESERVED:
             raise InvalidRequest(f"the client id {client_id!r} stands for the node itself")
+        identity.check_client(client_id)
         if self.switch.is_draining:
             raise Draining("this gateway is stopping; connect again")
+        self.switch.load.check()
         secret = "" if newest_wins else secret or secrets.token_urlsafe(18)
+        # An id belongs to whoever has claimed it: with another token even the secret takes nothing over.
+        proof = secret if accounts.is_open else f"{secret}\0{identity.who}"
         self._last_name += 1
         claimant = Claimant(
             client_id=client_id,
             session=f"{self.settings.port}.{self.incarnation}.{self._last_name}",
-            secret_hash=hashlib.sha256(secret.encode()).digest() if secret else b"",
+            secret_hash=hashlib.sha256(proof.encode()).digest() if proof else b"",
             gateway=self.role,
             claimed_at=self.loop.time(),
             surface=surface,
@@ -254,7 +295,8 @@ class GatewayActor(MajulaActor):
         self._arm_at(self._admission.next_deadline())
         try:
             await verdict
-            return self._open(connection, claimant, secret)
+            await self._spend(identity, claimant)
+            return self._open(connection, claimant, secret, identity)
         except BaseException:
             # Refused, full, or the client has gone: whatever the router has noted is taken back.
             if verdict.done() and not verdict.cancelled() and verdict.exception() is None:
@@ -264,8 +306,34 @@ class GatewayActor(MajulaActor):
         finally:
             self._verdicts.pop(request, None)
 
-    def _open(self, connection: Connection, claimant: Claimant, secret: str) -> Session:
+    async def _spend(self, identity: Identity, claimant: Claimant) -> None:
+        """A single-use token becomes this session's own."""
+        token = identity.token
+        if token is None or not token.single_use:
+            return
+        owner = claimant.secret_hash.hex() or claimant.session
+        if token.used_by == owner:
+            return
+        self._last_spend += 1
+        question = auth.Spend(self._last_spend, token.id, owner, claimant.client_id)
+        answer: asyncio.Future[auth.Spent] = self.loop.create_future()
+        self._spending[question.number] = (question, answer)
+        try:
+            self.send_role("config", question)
+            async with asyncio.timeout(_SPEND_S):
+                spent = await answer
+        except TimeoutError:
+            raise Unavailable("a single-use token cannot be spent just now", retry_after_s=1.0) from None
+        finally:
+            del self._spending[question.number]
+        if spent.code == Unauthorized.code:
+            raise refusal()
+        if spent.code:
+            raise from_code(spent.code, spent.message)
+
+    def _open(self, connection: Connection, claimant: Claimant, secret: str, identity: Identity) -> Session:
         now = self.loop.time()
+        self._note_use(identity)
         older = self.switch.session_of(claimant.client_id)
         if older is not None:
             self.switch.close(older, Conflict("the client has connected again", reason="taken_over"), now)
@@ -278,22 +346,37 @@ class GatewayActor(MajulaActor):
             agent=claimant.agent,
             is_claimed=True,
             name=claimant.session,
+            identity=identity,
             now=now,
         )
         self._names[claimant.session] = session
         self.put(SESSIONS, *self._admission.opened(claimant))
         return session
 
-    def attach(self, connection: Connection, *, surface: str, label: str = "", agent: str = "") -> Session:
+    def attach(
+        self, connection: Connection, *, surface: str, label: str = "", agent: str = "", identity: Identity | None = None
+    ) -> Session:
+        identity = identity or self.switch.accounts.anybody()
+        if label:
+            identity.check_client(check_name(label, what="client"))
+        if identity.token is not None and identity.token.single_use:
+            raise PermissionDenied("a single-use token opens one session that owns its client id; this request opens none")
+        self.switch.load.check()
+        self._note_use(identity)
         return self.switch.open(
             connection,
-            client_id=check_name(label, what="client") if label else f"{surface}-{secrets.token_hex(6)}",
+            client_id=label or f"{surface}-{secrets.token_hex(6)}",
             secret="",
             surface=surface,
             agent=_printable(agent),
             is_claimed=False,
+            identity=identity,
             now=self.loop.time(),
         )
+
+    def _note_use(self, identity: Identity) -> None:
+        if identity.token is not None:
+            self._used[identity.token.id] = time.time()
 
     def wake(self) -> None:
         if not self._is_awake:
@@ -367,6 +450,8 @@ class GatewayActor(MajulaActor):
                 switch.requests.retained_changed(changed.entries, changed.removed, self.loop.time())
             case "clients":
                 self._admission.apply(changed.entries, changed.removed)
+            case "tokens":
+                switch.withdraw(switch.accounts.update(changed.entries, changed.removed).ended, self.loop.time())
 
     def _carry_admission(self, effects: Iterable[admission.Effect]) -> None:
         for effect in effects:
@@ -393,8 +478,36 @@ class GatewayActor(MajulaActor):
         """After each event: hand out what waits, and be woken in time."""
         self.wake()
         self._arm()
-        if not self._are_tables_here.is_set() and all(map(self._exchange.is_current, (INTEREST, SERVICES))):
+        if not self._are_tables_here.is_set() and all(map(self._exchange.is_current, self._needed)):
             self._are_tables_here.set()
+        if not self.switch.accounts.is_known and self._exchange.is_current(TOKENS):
+            self.switch.accounts.update({}, ())  # there are none
+
+    def _sample(self, due: float) -> None:
+        """Four times a second: is it late, is it large; now and then also whose time is over. The loop would only log what is
+        raised here; the crash rule wants more."""
+        now = self.loop.time()
+        self._sampling = self.loop.call_later(SAMPLE_S, self._sample, now + SAMPLE_S)
+        try:
+            self._look(now - due, now)
+        except Exception as error:
+            self.crash(error)
+
+    def _look(self, lag_s: float, now: float) -> None:
+        load, accounts = self.switch.load, self.switch.accounts
+        memory_bytes = resident_bytes()
+        if load.measured(lag_s=lag_s, memory_bytes=memory_bytes):
+            found = {"reason": load.reason, "lag_ms": round(1_000 * lag_s), "memory_bytes": memory_bytes}
+            _log.warning("gateway.overloaded" if load.reason else "gateway.relieved", extra=found)
+        self._samples += 1
+        if self._samples % _LOOK_SAMPLES == 0:
+            self.switch.withdraw(accounts.over(), now)
+            for address in accounts.take_news():
+                _log.warning("token.guessed", extra={"address": address})
+            self.wake()
+        if self._samples % _REPORT_SAMPLES == 0 and self._used:
+            used, self._used = self._used, {}
+            self.send_role("config", auth.Used(used))
 
     def _arm(self) -> None:
         self._arm_at(min(self._exchange.next_deadline(), self._admission.next_deadline(), self.switch.next_deadline()))

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from majula.api.http import HttpEdge
 from majula.errors import Conflict
+from majula.gateway.accounts import Identity
 from majula.gateway.session import Connection, Session
 from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.gateway.switch import Switch
@@ -72,15 +73,20 @@ class LocalGateway:
         secret: str = "",
         agent: str = "",
         newest_wins: bool = False,
+        identity: Identity | None = None,
     ) -> Session:
         """As the gateway actor does it, with this switch as the only judge."""
+        identity = identity or self.switch.accounts.anybody()
+        client_id = client_id or identity.client_id() or self._name()
+        identity.check_client(client_id)
+        self.switch.load.check()
         if self.pause_admission is not None:
             await self.pause_admission.wait()
         now = self.loop.time()
-        client_id = client_id or self._name()
         held = self.switch.session_of(client_id)
         if held is not None:
-            if not newest_wins and (not secret or secret != held.secret):
+            is_same = newest_wins or (secret and secret == held.secret)
+            if not is_same or held.who != identity.who:
                 raise Conflict(f"the client id {client_id!r} is in use", client_id=client_id)
             self.switch.close(held, Conflict("taken over by a newer session"), now)
         session = self.switch.open(
@@ -90,13 +96,20 @@ class LocalGateway:
             surface=surface,
             agent=agent,
             is_claimed=True,
+            identity=identity,
             now=now,
         )
         self.wake()
         return session
 
-    def attach(self, connection: Connection, *, surface: str, label: str = "", agent: str = "") -> Session:
+    def attach(
+        self, connection: Connection, *, surface: str, label: str = "", agent: str = "", identity: Identity | None = None
+    ) -> Session:
         """A session that claims nothing."""
+        identity = identity or self.switch.accounts.anybody()
+        if label:
+            identity.check_client(label)
+        self.switch.load.check()
         return self.switch.open(
             connection,
             client_id=label or self._name(),
@@ -104,6 +117,7 @@ class LocalGateway:
             surface=surface,
             agent=agent,
             is_claimed=False,
+            identity=identity,
             now=self.loop.time(),
         )
 
@@ -171,9 +185,7 @@ async def serve_http(
     """An HTTP edge on a free loopback port; nothing of it is left at the end, and nothing in it may have crashed."""
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
-    settings = GatewaySettings(
-        port=port, http_socket="http", limits=limits or GatewayLimits(), origins=origins, hosts=hosts
-    )
+    settings = GatewaySettings(port=port, http_socket="http", limits=limits or GatewayLimits(), origins=origins, hosts=hosts)
     gateway = LocalGateway(settings)
     edge = HttpEdge()
     await edge.start(gateway, {"http": listener})
@@ -184,8 +196,6 @@ async def serve_http(
         gateway.close()
         listener.close()
     assert gateway.crashes == []
-
-
 
 
 async def exchange(port: int, sent: bytes, *, timeout_s: float = 10.0) -> bytes:

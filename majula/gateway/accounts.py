@@ -82,6 +82,11 @@ class Accounts:
             self._book = TokenBook()
         return self._book.update(entries, removed)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the table has come."""
+        return self._book is not None
+
     def anybody(self, address: str = "") -> Identity:
         """Who shows no token.
 
@@ -89,7 +94,7 @@ class Accounts:
             Unauthorized: one is needed here.
         """
         if not self.is_open:
-            raise _refusal()
+            raise refusal()
         return ANYBODY if not address else Identity(address=address)
 
     def identify(self, token: str, address: str, now: float, *, is_needed: bool = False) -> Identity:
@@ -106,14 +111,14 @@ class Accounts:
         if self.is_open and not is_needed:
             return self.anybody(address)
         if not token:
-            raise _refusal()
+            raise refusal()
         if self._book is None:
             raise Unavailable("this gateway does not know the tokens yet", retry_after_s=1.0)
         try:
             entry = self._book.find(token, self._wall_clock())
         except Unauthorized:
             self._guessed(address, now)
-            raise _refusal() from None
+            raise refusal() from None
         return Identity(entry.id, entry.grants, entry, address)
 
     def over(self) -> tuple[str, ...]:
@@ -152,7 +157,8 @@ def local(uid: int) -> Identity:
     return Identity(who=f"uid:{uid}")
 
 
-def _refusal() -> Unauthorized:
+def refusal() -> Unauthorized:
+    """What a stranger hears, whatever was wrong."""
     return Unauthorized("a valid token is needed: `Authorization: Bearer mjl_...`")
 
 

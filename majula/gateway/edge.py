@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from majula.gateway.accounts import Identity
 from majula.gateway.session import Connection, Session
 from majula.gateway.settings import GatewaySettings
 
@@ -31,6 +32,7 @@ class EdgeContext(Protocol):
         secret: str = "",
         agent: str = "",
         newest_wins: bool = False,
+        identity: Identity | None = None,
     ) -> Session:
         """A session that owns its client id on this node.
 
@@ -40,18 +42,25 @@ class EdgeContext(Protocol):
             client_id: the id wanted; empty: the gateway makes one.
             secret: of the session that holds the id, which is then taken over and closed.
             newest_wins: a seed-protocol WebSocket, which has no secret: the older session of that id is closed.
+            identity: on whose behalf, from `switch.accounts`; None: it was not asked, which serves only where nobody has to say.
         Raises:
             Conflict: another session holds the id.
             InvalidRequest: the id is not a valid one.
-            LimitReached, Draining: this gateway takes no more clients.
+            Unauthorized: no identity where one is needed, or a single-use token that another session has used.
+            PermissionDenied: the token's sessions may not have that id.
+            LimitReached, Draining, Overloaded: this gateway takes no more clients.
         If the caller is cancelled while it waits, nothing is left behind.
         """
 
-    def attach(self, connection: Connection, *, surface: str, label: str = "", agent: str = "") -> Session:
+    def attach(
+        self, connection: Connection, *, surface: str, label: str = "", agent: str = "", identity: Identity | None = None
+    ) -> Session:
         """A session that claims nothing: plain HTTP requests and event streams. `label` stands where a client id would.
 
         Raises:
-            InvalidRequest, LimitReached, Draining: as above.
+            InvalidRequest, Unauthorized, LimitReached, Draining, Overloaded: as above. LimitReached also where more was sent
+                than is allowed.
+            PermissionDenied: as above, and for a single-use token, which opens a session that owns its id or nothing.
         """
 
     def wake(self) -> None:
@@ -69,6 +78,10 @@ class Edge(Protocol):
 
     async def start(self, context: EdgeContext, sockets: dict[str, socket.socket]) -> None:
         """Serve on the sockets that the settings name for this edge. Raising ends the gateway with this reason."""
+
+    def renew(self, settings: GatewaySettings) -> None:
+        """The configuration has changed: hosts, origins, `ip_allow`, certificate. A certificate that cannot be used is named in
+        the log, and the old one stays."""
 
     async def drain(self, deadline: float) -> None:
         """Shut the listener down (the clients were told to reconnect by the switch), let in-flight requests finish until loop
