@@ -153,11 +153,13 @@ class Ledger:
 
     Args:
         records: of an earlier life.
+        most: tokens that it holds at most, those that have ended included.
     Raises:
         ValueError: two of them have one id or one digest.
     """
 
-    def __init__(self, records: Iterable[TokenRecord] = ()) -> None:
+    def __init__(self, records: Iterable[TokenRecord] = (), *, most: int = TOKENS_MOST) -> None:
+        self._most = most
         self._records: dict[str, TokenRecord] = {}
         digests = set()
         for record in records:
@@ -168,7 +170,7 @@ class Ledger:
 
     def copy(self) -> Ledger:
         """Another ledger that is equal now."""
-        found = Ledger()
+        found = Ledger(most=self._most)
         found._records = dict(self._records)
         return found
 
@@ -240,7 +242,7 @@ class Ledger:
     def _create(self, change: Create, wall: float, random: RandomBytes) -> Applied:
         request = change.request
         check_request(request)
-        if len(self._records) >= TOKENS_MOST:
+        if len(self._records) >= self._most:
             self._make_room(wall)
         token_id = make_token_id(random(8))
         while token_id in self._records:
@@ -306,7 +308,7 @@ class Ledger:
         ended = [(at, record.id) for record in self._records.values() if 0 < (at := _ended_at(record)) <= wall]
         used = [(record.last_used_at, record.id) for record in self._records.values() if record.used_at]
         if not ended and not used:
-            raise LimitReached(f"a node has at most {TOKENS_MOST} tokens: revoke some first", limit="tokens")
+            raise LimitReached(f"a node has at most {self._most} tokens: revoke some first", limit="tokens")
         del self._records[min(ended or used)[1]]
 
 

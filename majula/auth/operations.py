@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from majula.operations import Operation
+from majula.operations import NO_CONTROL, PATTERN, ListLimit, ListOffset, Operation, Rate
 from majula.wire import headers
+
+_VERBS = "publish|subscribe|call|register|send|observe|tunnel|file|raft|elect|proxy|admin"
+
+ScopeText = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 256, "pattern": rf"^-?(?:\*|{_VERBS}):(?!$){PATTERN}$"})]
+"""`verb:pattern`, with a leading `-` it denies."""
+
+ClientPattern = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": f"^{PATTERN}$"})]
+"""A pattern of client ids."""
+
+Lifetime = Annotated[float, msgspec.Meta(ge=0, le=315_360_000, extra_json_schema={"anyOf": [{"const": 0}, {"minimum": 1}]})]
+"""Seconds, ten years at most; 0: for ever."""
 
 
 class TokenLine(msgspec.Struct, frozen=True):
@@ -37,13 +48,13 @@ class TokenLine(msgspec.Struct, frozen=True):
 class TokenCreateRequest(msgspec.Struct, frozen=True):
     """As in `TokenLine`; `expires_in_s` 0: never."""
 
-    scopes: tuple[str, ...]
-    note: str = ""
-    clients: tuple[str, ...] = ("*",)
-    expires_in_s: float = 0.0
+    scopes: Annotated[tuple[ScopeText, ...], msgspec.Meta(min_length=1, max_length=128)]
+    note: Annotated[str, msgspec.Meta(max_length=256, extra_json_schema={"pattern": f"^{NO_CONTROL}*$"})] = ""
+    clients: Annotated[tuple[ClientPattern, ...], msgspec.Meta(min_length=1, max_length=32)] = ("*",)
+    expires_in_s: Lifetime = 0.0
     single_use: bool = False
-    messages_per_s: float = 0.0
-    bytes_per_s: float = 0.0
+    messages_per_s: Rate = 0.0
+    bytes_per_s: Rate = 0.0
 
 
 class TokenCreateAnswer(msgspec.Struct, frozen=True):
@@ -56,8 +67,8 @@ class TokenCreateAnswer(msgspec.Struct, frozen=True):
 class TokensRequest(msgspec.Struct, frozen=True):
     """Lists stop at `limit`, at most 1,024; `offset` goes on."""
 
-    offset: int = 0
-    limit: int = 1_024
+    offset: ListOffset = 0
+    limit: ListLimit = 1_024
 
 
 class TokensAnswer(msgspec.Struct, frozen=True):
@@ -76,8 +87,8 @@ class TokenRequest(msgspec.Struct, frozen=True):
 class AuditRequest(msgspec.Struct, frozen=True):
     """The newest first; lists stop at `limit`, at most 1,024; `before` (an entry's number) goes on."""
 
-    before: int = 0
-    limit: int = 100
+    before: ListOffset = 0
+    limit: ListLimit = 100
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
@@ -106,6 +117,8 @@ CREATE = Operation(
     scope_field="=tokens",
     idempotent=False,
     path="/tokens",
+    status=201,
+    made="/tokens/{token.id}",
     frame=headers.Request,
     sdk="create_token",
     cli="token create",
