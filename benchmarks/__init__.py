@@ -1,6 +1,6 @@
 """How fast, how small, how quickly ready: one command a question, a table and JSON as the answer, nothing asserted.
 
-    python -m benchmarks peers|actors|path|start|idle|memory|before|all|table
+    python -m benchmarks peers|actors|path|start|idle|memory|slow|before|all|table
 
 Read in this order:
 
@@ -11,6 +11,7 @@ Read in this order:
 - `report`      tables as text, records as JSON files.
 - `peers/`      Majula beside other message systems, the same work through each.
 - `actors`      the actor system beside stock Thespian.
+- `slow`        whether one slow subscriber slows the others.
 - `before`      an earlier commit beside this checkout, in one run.
 - `start`, `idle`, `memory`   how soon a node serves, what it costs idle, whether it grows under load.
 """

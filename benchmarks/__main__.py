@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 import benchmarks
-from benchmarks import before, idle, memory, path, scope, start
+from benchmarks import before, idle, memory, path, scope, slow, start
 from benchmarks.peers import command as peers
 from benchmarks.peers.records import PeersRun
 from benchmarks.peers.table import render as render_peers
 
 _INTERRUPTED = 130
-_QUESTIONS = {"peers": peers, "start": start, "idle": idle, "path": path, "memory": memory, "before": before}
+_QUESTIONS = {"peers": peers, "start": start, "idle": idle, "path": path, "memory": memory, "slow": slow, "before": before}
 
 
 def main() -> int:
@@ -57,6 +57,8 @@ def render(file: Path) -> str:
             return path.render(msgspec.json.decode(text, type=path.PathRun))
         case "memory":
             return memory.render(msgspec.json.decode(text, type=memory.MemoryRun))
+        case "slow":
+            return slow.render(msgspec.json.decode(text, type=slow.SlowRun))
         case "before":
             return before.render(msgspec.json.decode(text, type=before.BeforeRun))
         case other:

@@ -31,7 +31,7 @@ _SCOPES = ("publish:bench.>", "subscribe:bench.>", "call:bench.>", "register:ben
 _MESSAGES_PER_S, _BYTES_PER_S = 1e8, 1e11
 
 # The harness runs at most 8 MiB ahead of the slowest subscriber. The other systems' buffers are raised beyond that too.
-_ROOMY_LIMITS = """\
+ROOMY_LIMITS = """\
     limits:
       slow_consumer:
         limit_bytes: 67108864
@@ -62,12 +62,12 @@ class Node:
         self.token_file = ""
 
 
-def start(scope: Scope, *, are_limits_raised: bool = False, has_accounts: bool = False, timeout_s: float = 30.0) -> Node:
+def start(scope: Scope, *, limits: str = "", has_accounts: bool = False, timeout_s: float = 30.0) -> Node:
     """Start a node in `scope` and wait until it is ready.
 
     Args:
         has_accounts: clients need a token, and one is made.
-        are_limits_raised: subscribers may lag as far as the harness of `peers` allows before they count as slow.
+        limits: YAML of the gateway's `limits`, indented by four.
     Raises:
         StartFailed: it ended or was not ready within `timeout_s`.
     """
@@ -79,7 +79,7 @@ def start(scope: Scope, *, are_limits_raised: bool = False, has_accounts: bool =
             port=port,
             native_port=native_port,
             auth="token" if has_accounts else "none",
-            limits=_ROOMY_LIMITS if are_limits_raised else "",
+            limits=limits,
         )
     )
     began = time.perf_counter()

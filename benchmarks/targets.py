@@ -108,4 +108,5 @@ PEERS: tuple[RatioTarget, ...] = (
 START = Target(title="command to ready, median", must=1.5, is_ceiling=True, unit=" s")
 IDLE_CPU = Target(title="idle node, share of one core", must=2.0, is_ceiling=True, unit=" %")
 IDLE_PSS = Target(title="idle node, all processes", must=200.0, is_ceiling=True, unit=" MB")
+SLOW = Target(title="p99 of the others beside one slow subscriber, ratio", must=1.5, is_ceiling=True)
 GROWTH = Target(title="growth under load, late over early", must=5.0, is_ceiling=True, unit=" %")

@@ -89,7 +89,7 @@ def _start_bare_broker(scope: Scope) -> Server:
 
 def _start_majula(address: Callable[[node.Node], str], *, has_accounts: bool = False) -> Callable[[Scope], Server]:
     def start(scope: Scope) -> Server:
-        started = node.start(scope, are_limits_raised=True, has_accounts=has_accounts)
+        started = node.start(scope, limits=node.ROOMY_LIMITS, has_accounts=has_accounts)
         return Server(address(started), started.process, started.started_in_s, started.token_file)
 
     return start
