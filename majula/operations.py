@@ -17,18 +17,33 @@ from majula.wire.headers import Header
 HttpMethod = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 # What the documents say of a text. Whether it holds is looked at by the room that takes it: its refusal says more than a pattern.
-_NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
+NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
+# Wildcards only as whole levels, `>` only as the last one; levels without dots, stars and angle brackets.
+_LEVEL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029.*>]*"
+PATTERN = rf"(?:(?:{_LEVEL}|\*)(?:\.(?:{_LEVEL}|\*)){{0,15}}(?:\.>)?|>)"
 
-ClientName = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 128, "pattern": f"^{_NO_CONTROL}*$"})]
+ClientName = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 128, "pattern": f"^{NO_CONTROL}*$"})]
 """Of a client, function or provider: at most 128 bytes of UTF-8 without control characters; empty where somebody may choose."""
+
+FunctionName = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": f"^{NO_CONTROL}+$"})]
+"""The same where it must be there."""
 
 TopicName = Annotated[
     str,
-    msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 256, "pattern": rf"^(?!\$SYS(\.|$)){_NO_CONTROL}+$"}),
+    msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 256, "pattern": rf"^(?!\$SYS(\.|$)){NO_CONTROL}+$"}),
 ]
 """A literal topic that clients may publish to: 1 to 256 bytes of UTF-8 without control characters, not below `$SYS.`."""
 
-ListLimit = Annotated[int, msgspec.Meta(ge=1, le=1_024)]
+PatternText = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 256, "pattern": f"^{PATTERN}$"})]
+"""A pattern of topics, names or event names; empty: all."""
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+"""A time that is to pass; at most 30 years."""
+
+Rate = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+"""So much a second; 0: no limit."""
+
+ListLimit = Annotated[int, msgspec.Meta(ge=0, le=1_024)]
 """How many lines of a list are wanted."""
 
 ListOffset = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]

@@ -26,8 +26,6 @@ _NAMING = frozenset({"fun", "target_node", "provider", "args"})
 
 async def call(context: EdgeContext, http: web.Request, request: CallRequest) -> web.StreamResponse:
     """`POST /majula/v1/calls`: the result, or an error with the status of its code; with `wait: false` its name at once."""
-    if request.timeout_ms <= 0:
-        raise InvalidRequest("timeout_ms is more than 0")
     checked_name(request.function, "function")
     head = Call(
         0, request.function, JSON, request.timeout_ms, request.provider, request.node, request.idempotent, "", request.headers

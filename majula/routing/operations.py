@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from majula.operations import Operation
+from majula.operations import ClientName, ListLimit, ListOffset, Operation
 from majula.wire import headers
 
 
 class ClientsRequest(msgspec.Struct, frozen=True):
     """Empty fields match everything. Lists stop at `limit`, at most 1,024; `offset` goes on."""
 
-    client: str = ""
-    node: str = ""
-    offset: int = 0
-    limit: int = 1_024
+    client: ClientName = ""
+    node: ClientName = ""
+    offset: ListOffset = 0
+    limit: ListLimit = 1_024
 
 
 class ClientLine(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class ClientsAnswer(msgspec.Struct, frozen=True):
 class DisconnectRequest(msgspec.Struct, frozen=True):
     """client: whose session is ended. It may connect again; revoke its token to keep it out."""
 
-    client: str
+    client: ClientName
 
 
 class NodesRequest(msgspec.Struct, frozen=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from majula.gateway.operations import CallLine
-from majula.operations import Operation
+from majula.operations import ClientName, FunctionName, Operation
 from majula.wire import headers
 from majula.wire.headers import Fault, Parameter
 
@@ -45,11 +45,11 @@ class CallRequest(msgspec.Struct, frozen=True):
     wait: over HTTP alone; false: answer at once with the call's name, its result is fetched by `calls.fetch`.
     """
 
-    function: str
+    function: FunctionName
     arguments: Any = None
-    provider: str = ""
-    node: str = ""
-    timeout_ms: int = 10_000
+    provider: ClientName = ""
+    node: ClientName = ""
+    timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=3_600_000)] = 10_000
     idempotent: bool = False
     headers: dict[str, str] | None = None
     wait: bool = True
@@ -79,9 +79,9 @@ class CancelRequest(msgspec.Struct, frozen=True):
 class ServicesRequest(msgspec.Struct, frozen=True):
     """Empty fields match everything."""
 
-    provider: str = ""
-    node: str = ""
-    function: str = ""
+    provider: ClientName = ""
+    node: ClientName = ""
+    function: ClientName = ""
 
 
 class Service(msgspec.Struct, frozen=True):

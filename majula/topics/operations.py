@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from majula.operations import Operation
+from majula.operations import ListLimit, ListOffset, Operation, PatternText, TopicName
 from majula.wire import headers
 
 
 class PublishRequest(msgspec.Struct, frozen=True):
     """topic: dotted levels. message: any value. retain: keep it as the topic's last value. ack: answer once it is taken."""
 
-    topic: str
+    topic: TopicName
     message: Any = None
     retain: bool = False
     ack: bool = False
@@ -58,9 +58,9 @@ class UnsubscribeRequest(msgspec.Struct, frozen=True):
 class TopicsRequest(msgspec.Struct, frozen=True):
     """pattern: only what it matches; empty: all. Lists stop at `limit`, at most 1,024; `offset` goes on."""
 
-    pattern: str = ""
-    offset: int = 0
-    limit: int = 1_024
+    pattern: PatternText = ""
+    offset: ListOffset = 0
+    limit: ListLimit = 1_024
 
 
 class TopicLine(msgspec.Struct, frozen=True):
