@@ -16,8 +16,21 @@ class StatusRequest(msgspec.Struct, frozen=True):
     """No parameters."""
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """One past end of a role: how many seconds ago, why, which start of it."""
+
+    ago_s: float
+    reason: str
+    incarnation: int
+
+
 class RoleLine(msgspec.Struct, frozen=True):
-    """One role. last_exit: why it ended the last time. statistics: its own figures."""
+    """One role, as its supervisor sees it.
+
+    state: `starting`, `running`, `waiting`, `quarantined`, `stopping`, `stopped`. last_exit: why it ended the last time.
+    statistics: its own figures. is_fresh: false where its supervisor does not answer. up_s, retry_in_s: seconds, negative where
+    it does not run, where no restart is planned. deaths: the last 8, newest first. queues: bytes that wait for another role.
+    """
 
     role: str
     state: str
@@ -25,10 +38,30 @@ class RoleLine(msgspec.Struct, frozen=True):
     restarts: int
     last_exit: str = ""
     statistics: dict[str, int | float | str] = {}
+    supervisor: str = ""
+    is_fresh: bool = True
+    address: str = ""
+    incarnation: int = 0
+    up_s: float = -1.0
+    silent_s: float = -1.0
+    retry_in_s: float = -1.0
+    deaths: tuple[Ending, ...] = ()
+    queues: dict[str, int] = {}
+
+
+class SlowClient(msgspec.Struct, frozen=True):
+    """One client that reads more slowly than it is sent to: what waits for it, what was dropped."""
+
+    client: str
+    gateway: str
+    waiting_bytes: int
+    dropped_messages: int
 
 
 class StatusAnswer(msgspec.Struct, frozen=True):
-    """state: `running`, `degraded`, `draining`. insecure: what is served without the protection that it should have."""
+    """state: `starting`, `serving`, `degraded` (a role is in quarantine), `recovering`, `draining`, `stopping`. insecure: what is
+    served without the protection that it could have. slow_clients: those that do not read what they are sent, at most 64.
+    """
 
     node: str
     version: str
@@ -36,6 +69,7 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     uptime_s: float
     roles: tuple[RoleLine, ...]
     insecure: tuple[str, ...] = ()
+    slow_clients: tuple[SlowClient, ...] = ()
 
 
 class InfoRequest(msgspec.Struct, frozen=True):
