@@ -9,17 +9,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from majula.api.sdk import Call, Client, Message, State, Subscription, Trust, connect, run
+    from majula.api.sdk import Call, Client, Message, Retry, State, Statistics, Subscription, Trust, connect, run
     from majula.errors import MajulaError
 
 __version__ = "0.1.0"
 
-__all__ = ["Call", "Client", "MajulaError", "Message", "State", "Subscription", "Trust", "__version__", "connect", "run"]
+__all__ = [
+    "Call",
+    "Client",
+    "MajulaError",
+    "Message",
+    "Retry",
+    "State",
+    "Statistics",
+    "Subscription",
+    "Trust",
+    "__version__",
+    "connect",
+    "run",
+]
 
-_HOMES = {
-    "MajulaError": "majula.errors",
-    **dict.fromkeys(("Call", "Client", "Message", "State", "Subscription", "Trust", "connect", "run"), "majula.api.sdk"),
-}
+_HOMES = {name: "majula.api.sdk" for name in __all__ if name != "__version__"} | {"MajulaError": "majula.errors"}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ from majula.api.sdk.native import open_native
 from majula.api.sdk.outbox import Outbox
 from majula.api.sdk.provider import Provider
 from majula.api.sdk.session import Phase, SessionCore
+from majula.api.sdk.shape import Codec, encoder
 from majula.api.sdk.states import State
 from majula.api.sdk.subscription import Subscription
 from majula.api.sdk.trust import Distrusted, Trust
@@ -66,6 +67,7 @@ class Attachment:
         timeout_s: float = CONNECT_S,
         buffer_bytes: int = BUFFER_BYTES,
         concurrency: int = 1_024,
+        codec: Codec = "msgpack",
         random: Random | None = None,
     ) -> None:
         self._addresses = addresses
@@ -74,16 +76,18 @@ class Attachment:
         self._trust = trust
         self._on_state = on_state
         self._timeout_s = timeout_s
+        self._random = random or Random()  # noqa: S311  # jitter, no secret
         self._core = SessionCore(
             client_id=client_id,
             token=self._token,
             agent=f"majula-python/{__version__}",
-            random=random or Random(),  # noqa: S311  # jitter, no secret
+            random=self._random,
         )
-        self._outbox = Outbox(limit_bytes=buffer_bytes, wake=self._wake, urge=self._flush)
-        self._caller = Caller(outbox=self._outbox, send=self._send, arm=self._arm)
+        self._encode = encoder(codec)
+        self._outbox = Outbox(limit_bytes=buffer_bytes, wake=self._wake, urge=self._flush, encode=self._encode)
+        self._caller = Caller(outbox=self._outbox, send=self._send, arm=self._arm, encode=self._encode)
         self._interests: Interests[Subscription] = Interests()
-        self._provider = Provider(send=self._answer, spawn=self.spawn, concurrency=concurrency)
+        self._provider = Provider(send=self._answer, spawn=self.spawn, concurrency=concurrency, encode=self._encode)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._space: list[asyncio.Future[None]] = []  # publishers that wait for room
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -95,9 +99,10 @@ class Attachment:
         self._state = State("connecting")
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = inf
-        self._dropped = 0
-        self._refused = 0
         self._connections = 0
+        self._acknowledged = 0  # messages that were published beside the outbox
+        self._received_messages = self._sent_bytes = self._received_bytes = 0
+        self._slow_notices = self._dropped = self._refused = 0
 
     # --- what runs in the client
 
@@ -110,6 +115,7 @@ class Attachment:
 
     def tell_slow(self, topic: str, dropped: int) -> None:
         """Messages were dropped; empty topic: by the gateway."""
+        self._slow_notices += 1
         self._dropped += dropped
         reason = "this program does not take its messages fast enough"
         self._tell(State("slow", reason=reason, dropped=dropped, topic=topic))
@@ -275,6 +281,7 @@ class Attachment:
             if not self._outbox.put(frame, reserve=True):
                 self._break("this program sends faster than the gateway reads")
         else:
+            self._sent_bytes += len(frame)
             connection.write(frame)  # greeting, restoring, leaving: what the program publishes waits for the next session
 
     def _answer(self, frame: bytes) -> None:
@@ -393,6 +400,7 @@ class Attachment:
             return
         data = self._outbox.take()
         if data:
+            self._sent_bytes += len(data)
             connection.write(data)
         if self._space:
             self._release_space()
@@ -409,6 +417,7 @@ class Attachment:
         """Hot path: a run of a known header costs one dict look-up, and each of its messages two loops in C and the callback."""
         assert self._loop is not None
         self._core.heard(self._loop.time())
+        self._received_bytes += len(chunk)
         routes = self._interests.routes
         self._is_reading = True
         try:
@@ -452,6 +461,7 @@ class Attachment:
             self._step(events.Received(header, chunk[body:end]))
 
     def _deliver(self, route: Route[Subscription], payloads: list[bytes]) -> None:
+        self._received_messages += len(payloads)
         targets = route.targets()
         if not targets:
             return

@@ -10,10 +10,11 @@ from typing import Any
 
 from majula.api.sdk.calls import SWEEP_S, CallFields, CallFrames, OpenCalls, check_timeout, error_of_fault
 from majula.api.sdk.outbox import Outbox
+from majula.api.sdk.shape import Encode
 from majula.errors import DeadlineExceeded, LimitReached, MajulaError, Overloaded
 from majula.wire.frames import encode_frame
 from majula.wire.headers import Cancel, Result
-from majula.wire.values import decode_value, encode_value
+from majula.wire.values import decode_value
 
 _Waiter = asyncio.Future[Any]
 
@@ -34,18 +35,20 @@ class Caller:
         outbox: where frames wait; bounded.
         send: writes a frame of the present session behind what waits.
         arm: called when `sweep_at` has moved nearer.
+        encode: what makes bytes of arguments.
 
     Attributes:
         is_open: frames of a session may be written; else calls are kept.
         sweep_at: when `sweep` is due, loop time.
     """
 
-    def __init__(self, *, outbox: Outbox, send: Callable[[bytes], None], arm: Callable[[], None]) -> None:
+    def __init__(self, *, outbox: Outbox, send: Callable[[bytes], None], arm: Callable[[], None], encode: Encode) -> None:
         self.is_open = False
         self.sweep_at = inf
         self._outbox = outbox
         self._send = send
         self._arm = arm
+        self._encode = encode
         self._open: OpenCalls[_Waiter] = OpenCalls()
         self._frames = CallFrames()
         self._kept: dict[_Waiter, _Kept] = {}
@@ -80,7 +83,7 @@ class Caller:
             LimitReached: too many are open.
             Overloaded: the outbox is full.
         """
-        encoding, body = encode_value(arguments)
+        encoding, body = self._encode(arguments)
         self._outbox.check_size(body)
         deadline = now + check_timeout(timeout_s)
         if self.is_open:

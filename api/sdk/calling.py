@@ -11,10 +11,15 @@ from majula.api.sdk import events
 from majula.api.sdk.attachment import REQUEST_S, Attachment
 from majula.api.sdk.calls import Call, check_name, check_timeout
 from majula.api.sdk.functions import Function, describe
-from majula.api.sdk.session import wish_key
+from majula.api.sdk.retry import Retry
+from majula.api.sdk.session import Phase, wish_key
+from majula.api.sdk.shape import Shape
+from majula.errors import InvalidRequest, MajulaError, RemoteError
 from majula.wire import headers as wire
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_ONCE = Retry(attempts=1)
 
 
 class Calling(Attachment):
@@ -30,6 +35,8 @@ class Calling(Attachment):
         node: str = "",
         idempotent: bool = False,
         headers: dict[str, str] | None = None,
+        type: Any = None,
+        retry: Retry | None = None,
     ) -> Any:
         """Call a function and return its one answer. The deadline travels with the call: whoever holds it when it passes drops
         it. Cancelling the task sends CANCEL on; the handler may have run by then.
@@ -42,10 +49,13 @@ class Calling(Attachment):
             node: node id, empty: any.
             idempotent: another provider may be tried when one is lost.
             headers: strings for the application.
+            type: what the result has to be; it is converted. None: whatever came.
+            retry: how often an idempotent call is made again where it failed for a reason that passes; None: never.
         Raises:
             DeadlineExceeded: no answer in `timeout_s`; whether the handler ran is unknown.
             NoProvider: nobody offers `function`; known at once.
-            RemoteError: the handler raised; `type` and `message` are its own.
+            InvalidRequest: the provider says that the arguments do not fit; the text names the place, as `$.order.price`.
+            RemoteError: the handler raised, `type` and `message` are its own; or its result does not fit `type`.
             ProviderLost: the provider went away before it answered.
             ConnectionLost: the connection broke before the answer came; whether the handler ran is unknown.
             Overloaded: the provider, or this client's buffer, is full.
@@ -53,6 +63,10 @@ class Calling(Attachment):
         Promise: docs/promises.md, "RPC". Wire: docs/protocol.md, frames CALL, RESULT, CANCEL.
         """
         loop = self._running_loop()
+        if type is not None or retry is not None:
+            options: dict[str, Any] = {"provider": provider, "node": node, "idempotent": idempotent, "headers": headers}
+            retry = retry or _ONCE
+            return await self._call_again(function, arguments, timeout_s=timeout_s, type=type, retry=retry, options=options)
         if not self._is_open:
             self._check_not_closed()
         future: asyncio.Future[Any] = loop.create_future()
@@ -160,6 +174,31 @@ class Calling(Attachment):
         if self._provider.functions.pop(name, None) is not None:
             deadline = loop.time() + check_timeout(timeout_s)
             await self._settled(lambda ticket: events.Unwant(("function", name), ticket, deadline))
+
+    async def _call_again(
+        self, function: str, arguments: object, *, timeout_s: float, type: Any, retry: Retry, options: dict[str, Any]
+    ) -> Any:
+        """`call` with a type or with more than one attempt."""
+        if retry.attempts > 1 and not options["idempotent"]:
+            raise InvalidRequest("only an `idempotent` call is made again: another might be carried out twice")
+        shape = None if type is None else Shape(type)
+        loop = self._running_loop()
+        deadline = loop.time() + check_timeout(timeout_s)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                result = await self.call(function, arguments, timeout_s=max(deadline - loop.time(), 1e-3), **options)
+                break
+            except MajulaError as error:
+                pause_s = retry.pause_s(attempt, error, self._random)
+                if pause_s is None or loop.time() + pause_s >= deadline or self._core.phase is Phase.CLOSED:
+                    raise
+            await asyncio.sleep(pause_s)
+        try:
+            return result if shape is None else shape.convert(result)
+        except InvalidRequest as error:
+            raise RemoteError(f"{function}: {error}", type="ValidationError") from None
 
     def _offer(self, described: Function, *, sync: bool = False) -> wire.Register:
         check_name("function", described.name)

@@ -11,6 +11,7 @@ from majula.api.sdk.calling import Calling
 from majula.api.sdk.observation import Observation
 from majula.api.sdk.publishing import Publishing
 from majula.api.sdk.states import State
+from majula.api.sdk.statistics import Statistics
 
 
 class Client(Publishing, Calling, Observation, Administration):
@@ -50,17 +51,26 @@ class Client(Publishing, Calling, Observation, Administration):
         """The gateway that serves it, for messages to people."""
         return self._core.welcome.gateway if self._core.welcome else ""
 
-    def statistics(self) -> dict[str, int | str]:
-        """Counters since the start."""
-        return {
-            **self._core.statistics(),
-            "connections": self._connections,
-            "published": self._outbox.published,
-            "waiting_bytes": self._outbox.waiting_bytes,
-            "open_calls": self._caller.sent + self._caller.kept,
-            "running_calls": self._provider.running,
-            "served": self._provider.served,
-            "failed": self._provider.failed,
-            "dropped": self._dropped,
-            "refused": self._refused,
-        }
+    def statistics(self) -> Statistics:
+        """What this connection has done, as it is now."""
+        core = self._core
+        return Statistics(
+            phase=core.phase.value,
+            connections=self._connections,
+            reconnects=max(0, self._connections - 1),
+            rtt_ms=round(core.rtt_s * 1e3, 3),
+            published_messages=self._outbox.published + self._acknowledged,
+            received_messages=self._received_messages,
+            sent_bytes=self._sent_bytes,
+            received_bytes=self._received_bytes,
+            waiting_bytes=self._outbox.waiting_bytes,
+            slow_notices=self._slow_notices,
+            dropped_messages=self._dropped,
+            refused=self._refused,
+            wishes=core.wishes,
+            requests=core.requests,
+            open_calls=self._caller.sent + self._caller.kept,
+            running_calls=self._provider.running,
+            served_calls=self._provider.served,
+            failed_calls=self._provider.failed,
+        )

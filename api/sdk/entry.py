@@ -13,6 +13,7 @@ from majula.api.sdk.address import Address, find_default_address, parse_address
 from majula.api.sdk.attachment import BUFFER_BYTES, CONNECT_S, StateCallback
 from majula.api.sdk.calls import check_name
 from majula.api.sdk.client import Client
+from majula.api.sdk.shape import Codec
 from majula.api.sdk.trust import Trust, check_wire, read_token
 from majula.errors import InvalidRequest
 
@@ -30,6 +31,7 @@ def connect(
     timeout_s: float = CONNECT_S,
     buffer_bytes: int = BUFFER_BYTES,
     concurrency: int = 1_024,
+    codec: Codec = "msgpack",
 ) -> Client:
     """A client of a node: `async with majula.connect() as client`, or `await majula.connect()` and at the end `close()`.
 
@@ -45,6 +47,8 @@ def connect(
         timeout_s: seconds to go on trying at first. Later, a lost connection is restored for as long as the client lives.
         buffer_bytes: what may wait to be written, also while there is no connection.
         concurrency: calls of async functions that run here at one time; more are refused with `overloaded`.
+        codec: how payloads that are no bytes are encoded: `msgpack`, or `json` for receivers that know nothing else. What comes
+            is read whatever it is.
     Raises:
         NoSuchNode: no address was given, and there is no node of this user, or more than one.
         InvalidRequest: the address has none of the forms; the token is none, or would travel in clear text to another machine.
@@ -78,6 +82,7 @@ def connect(
         timeout_s=timeout_s,
         buffer_bytes=buffer_bytes,
         concurrency=concurrency,
+        codec=codec,
     )
 
 

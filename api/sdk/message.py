@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from majula.api.sdk.shape import Shape
 from majula.errors import ProtocolError
 from majula.wire.headers import Encoding
 from majula.wire.values import decode_value
@@ -41,6 +42,27 @@ class Message(msgspec.Struct, frozen=True, gc=False):
             InvalidRequest: the bytes are not what `encoding` says.
         """
         return decode_value(self.encoding, self.data) if self.encoding else self.data
+
+
+class TypedMessage(Message, frozen=True):
+    """A message of a subscription with a type."""
+
+    value: Any = None
+
+    @property
+    def payload(self) -> Any:
+        """The value that was published, as the type that was subscribed for."""
+        return self.value
+
+
+def typed(message: Message, shape: Shape) -> TypedMessage:
+    """The same message with its payload as a type.
+
+    Raises:
+        InvalidRequest: it does not fit.
+    """
+    value = shape.read(message.encoding, message.data)
+    return TypedMessage(message.data, message.topic, message.encoding, message.headers, message.retained, value)
 
 
 def split_run(chunk: bytes, at: int, end: int) -> list[bytes]:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Literal
 
+from majula.api.sdk.shape import Encode
 from majula.errors import InvalidRequest, TooLarge
 from majula.wire.frames import encode_frame
 from majula.wire.headers import RETAIN, Encoding, Publish
@@ -45,12 +46,15 @@ class Outbox:
         limit_bytes: what may wait. Beyond it `add` and `put` refuse, nothing is dropped.
         wake: called once when something waits, before the next `take`.
         urge: called when a whole run waits; may call `take`.
+        encode: what makes bytes of a payload.
     """
 
-    def __init__(self, *, limit_bytes: int, wake: Callable[[], None], urge: Callable[[], None]) -> None:
+    def __init__(
+        self, *, limit_bytes: int, wake: Callable[[], None], urge: Callable[[], None], encode: Encode = encode_value
+    ) -> None:
         self._limit_bytes = limit_bytes
         self.message_bytes = 1 << 20
-        self._wake, self._urge = wake, urge
+        self._wake, self._urge, self._encode = wake, urge, encode
         self._woken = False
         self._pieces: list[bytes] = []
         self._bound: list[int] = []  # indexes of the pieces that mean nothing to another session
@@ -146,7 +150,7 @@ class Outbox:
         self.take()
 
     def _add(self, topic: str, payload: object, retain: bool, headers: dict[str, str] | None) -> Verdict:
-        encoding, data = encode_value(payload)
+        encoding, data = self._encode(payload)
         size = 4 + len(data)
         self.check_size(data)
         if self.waiting_bytes + size > self._limit_bytes:

@@ -16,10 +16,11 @@ from typing import Any
 
 from majula.api.sdk.calls import result_frame
 from majula.api.sdk.functions import Function
+from majula.api.sdk.shape import Encode
 from majula.errors import InvalidRequest, NoProvider, Overloaded, RemoteError, TooLarge
 from majula.wire.frames import encode_frame
 from majula.wire.headers import Call, Fault, Result
-from majula.wire.values import decode_value, encode_value
+from majula.wire.values import decode_value
 
 _log = logging.getLogger("majula.sdk")
 
@@ -37,15 +38,24 @@ class Provider:
     Args:
         send: writes a frame of the present session.
         spawn: starts a task that the client ends when it closes.
+        encode: what makes bytes of results.
         concurrency: calls of async functions that run or wait at one time; beyond, a caller gets `overloaded`.
     """
 
-    def __init__(self, *, send: Callable[[bytes], None], spawn: Callable[..., asyncio.Task[None]], concurrency: int) -> None:
+    def __init__(
+        self,
+        *,
+        send: Callable[[bytes], None],
+        spawn: Callable[..., asyncio.Task[None]],
+        encode: Encode,
+        concurrency: int,
+    ) -> None:
         self.functions: dict[str, Function] = {}
         self.message_bytes = 1 << 20
         self.served = self.failed = 0
         self._send = send
         self._spawn = spawn
+        self._encode = encode
         self._concurrency = concurrency
         self._queue: deque[_Job] = deque()
         self._open: dict[int, asyncio.Task[None] | None] = {}  # None: waits in the queue
@@ -186,7 +196,7 @@ class Provider:
 
     def _answer(self, number: int, function: Function, value: object) -> None:
         try:
-            encoding, body = encode_value(value)
+            encoding, body = self._encode(value)
         except InvalidRequest as error:
             self._raised(number, function, error)
             return

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from majula.api.sdk import events
 from majula.api.sdk.attachment import REQUEST_S, Attachment
 from majula.api.sdk.calls import check_timeout
 from majula.api.sdk.interests import is_pattern
 from majula.api.sdk.outbox import QUEUED, REFUSED, URGED, Verdict, check_topic
-from majula.api.sdk.subscription import MAX_QUEUED, Callback, Subscription
+from majula.api.sdk.shape import Shape
+from majula.api.sdk.subscription import MAX_QUEUED, Callback, ErrorCallback, Subscription
 from majula.errors import ConnectionLost, DeadlineExceeded, InvalidRequest, Overloaded
 from majula.wire import headers as wire
 from majula.wire.frames import encode_run
 from majula.wire.headers import RETAIN
-from majula.wire.values import encode_value
 
 
 class Publishing(Attachment):
@@ -78,6 +79,8 @@ class Publishing(Attachment):
         sync: bool = False,
         pattern: bool | None = None,
         max_queued: int = MAX_QUEUED,
+        type: Any = None,
+        on_error: ErrorCallback | None = None,
         timeout_s: float = REQUEST_S,
     ) -> Subscription:
         """Receive what is published to a topic; returns when the subscription is in force at this gateway.
@@ -90,6 +93,10 @@ class Publishing(Attachment):
             sync: return only when it is in force at every gateway of every reachable node.
             pattern: None: recognised by its wildcards; False takes `*` and `>` literally.
             max_queued: messages that may wait for an iterator or async callback.
+            type: what payloads have to be: `message.payload` is then a value of it, and a message that does not fit is given to
+                `on_error` instead. None: whatever was sent.
+            on_error: called, plain, with each `Message` that does not fit, or that the callback raised for, and the error. None:
+                such errors are logged. Both are counted in the subscription's `failures`.
             timeout_s: seconds until the attempt is given up, a lost connection included.
         Raises:
             DeadlineExceeded: not in force in time; it is taken back.
@@ -103,7 +110,16 @@ class Publishing(Attachment):
         deadline = loop.time() + check_timeout(timeout_s)
         is_wild = is_pattern(topic) if pattern is None else pattern
         subscription = Subscription(
-            self, topic, callback, pattern=is_wild, queue=queue, retained=retained, max_queued=max_queued, loop=loop
+            self,
+            topic,
+            callback,
+            pattern=is_wild,
+            queue=queue,
+            retained=retained,
+            max_queued=max_queued,
+            shape=None if type is None else Shape(type),
+            on_error=on_error,
+            loop=loop,
         )
         template = wire.Subscribe(0, topic, is_wild, queue, retained, sync)
         again = (retained or sync) and bool(self._interests.same(topic, is_wild, queue))
@@ -147,8 +163,9 @@ class Publishing(Attachment):
 
     async def _publish_acknowledged(self, topic: str, payload: object, retain: bool, headers: dict[str, str] | None) -> None:
         check_topic(topic)
-        encoding, data = encode_value(payload)
+        encoding, data = self._encode(payload)
         self._outbox.check_size(data)
         header = wire.Publish(topic, encoding, RETAIN if retain else 0, headers=headers)
         deadline = self._running_loop().time() + REQUEST_S
         await self._settled(lambda ticket: events.Ask(header, ticket, deadline, encode_run([data])))
+        self._acknowledged += 1

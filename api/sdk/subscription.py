@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Protocol
 
-from majula.api.sdk.message import Message
-from majula.errors import InvalidRequest, MajulaError
+from majula.api.sdk.message import Message, typed
+from majula.api.sdk.shape import Shape
+from majula.errors import ConnectionLost, DeadlineExceeded, InvalidRequest, MajulaError
 
 _log = logging.getLogger("majula.sdk")
 
 Callback = Callable[[Message], object] | Callable[[Message], Awaitable[object]]
+ErrorCallback = Callable[[Message, Exception], object]
 
 MAX_QUEUED = 65_536
 MAX_QUEUED_BYTES = 64 << 20
@@ -46,7 +48,7 @@ class Subscription:
         topic, pattern, queue: as subscribed.
         received: messages that came, dropped ones included.
         dropped: messages that this subscription's own queue had no room for.
-        failures: exceptions that the callback raised; each is logged, the subscription goes on.
+        failures: exceptions that the callback raised, and messages that do not fit the type; the subscription goes on.
     """
 
     def __init__(
@@ -59,14 +61,19 @@ class Subscription:
         queue: str,
         retained: bool,
         max_queued: int,
+        shape: Shape | None = None,
+        on_error: ErrorCallback | None = None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         if callback is not None and not callable(callback):
             raise InvalidRequest("a callback is something that can be called with a message")
+        if on_error is not None and (not callable(on_error) or is_async(on_error)):
+            raise InvalidRequest("on_error is a plain function: it must not wait")
         self.topic, self.pattern, self.queue = topic, pattern, queue
         self.wants_retained = retained
         self.received = self.dropped = self.failures = 0
         self._owner = owner
+        self._shape, self._on_error = shape, on_error
         self._loop = loop
         self._max_queued = max_queued
         self._queue: deque[Message] = deque()
@@ -78,7 +85,7 @@ class Subscription:
         self._error: MajulaError | None = None
         self._consumer: asyncio.Task[None] | None = None
         self._callback: Callable[[Message], Any] | None = callback
-        self._is_direct = callback is not None and not _is_async(callback)
+        self._is_direct = callback is not None and not is_async(callback)
         if callback is not None and not self._is_direct:
             self._consumer = owner.spawn(self._consume(callback), name=f"majula subscription {topic}")
 
@@ -107,6 +114,24 @@ class Subscription:
             await self._arrival()
         return self._pop()
 
+    async def receive(self, *, timeout_s: float | None = None) -> Message:
+        """The next message, for those who do not iterate.
+
+        Args:
+            timeout_s: seconds to wait for it; None: as long as it takes.
+        Raises:
+            DeadlineExceeded: none came in time.
+            ConnectionLost: unsubscribed or closed, and all that had come was taken.
+            MajulaError: the gateway took the subscription back.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await aiter(self).__anext__()
+        except TimeoutError:
+            raise DeadlineExceeded(f"no message on {self.topic} within {timeout_s:g} s") from None
+        except StopAsyncIteration:
+            raise ConnectionLost(f"the subscription to {self.topic} has ended") from None
+
     async def __aenter__(self) -> Subscription:
         return self
 
@@ -120,6 +145,8 @@ class Subscription:
     def take(self, messages: list[Message]) -> None:
         """The client hands over what came for this subscription."""
         self.received += len(messages)
+        if self._shape is not None:
+            messages = self._fitting(messages, self._shape)
         if self._is_direct:
             callback = self._callback
             assert callback is not None
@@ -129,7 +156,7 @@ class Subscription:
                 try:
                     callback(message)
                 except Exception as error:
-                    self._failed(error)
+                    self._failed(message, error)
             return
         room = self._max_queued - len(self._queue)
         if len(messages) > room or self._queued_bytes > MAX_QUEUED_BYTES:
@@ -162,10 +189,11 @@ class Subscription:
             turn += 1
             if turn % _TURN == 0:
                 await asyncio.sleep(0)
+            message = self._pop()
             try:
-                await callback(self._pop())
+                await callback(message)
             except Exception as error:
-                self._failed(error)
+                self._failed(message, error)
 
     def _pop(self) -> Message:
         message = self._queue.popleft()
@@ -203,10 +231,27 @@ class Subscription:
         count, self._unreported = self._unreported, 0
         self._owner.tell_slow(self.topic, count)
 
-    def _failed(self, error: Exception) -> None:
+    def _fitting(self, messages: list[Message], shape: Shape) -> list[Message]:
+        fitting: list[Message] = []
+        for message in messages:
+            try:
+                fitting.append(typed(message, shape))
+            except InvalidRequest as error:
+                self._failed(message, error)
+        return fitting
+
+    def _failed(self, message: Message, error: Exception) -> None:
         self.failures += 1
-        _log.error("callback.failed topic=%s", self.topic, exc_info=error)
+        if self._on_error is not None:
+            try:
+                self._on_error(message, error)
+            except Exception:
+                _log.exception("callback.failed topic=%s", self.topic)
+        elif isinstance(error, InvalidRequest):
+            _log.error("message.unfit topic=%s error=%s", message.topic, error)  # no trace: it is the publisher's mistake
+        else:
+            _log.error("callback.failed topic=%s", self.topic, exc_info=error)
 
 
-def _is_async(callback: Callable[..., object]) -> bool:
+def is_async(callback: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004  # the method is inspected, not tested for

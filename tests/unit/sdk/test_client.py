@@ -264,7 +264,7 @@ async def test_messages_that_the_gateway_dropped_are_told(gateway: FakeGateway, 
     client = await clients.connect()
     gateway.sessions[0].send(headers.Slow(7, 700))
     await gateway.until(lambda: "slow" in clients.names())
-    assert client.statistics()["dropped"] == 7
+    assert client.statistics().dropped_messages == 7
     assert client.state.name == "connected"
 
 
@@ -286,7 +286,7 @@ async def test_a_refused_subscription_is_an_error_and_leaves_nothing(gateway: Fa
     client = await clients.connect()
     with pytest.raises(PermissionDenied):
         await client.subscribe("t")
-    assert client.statistics()["wishes"] == 0
+    assert client.statistics().wishes == 0
 
 
 async def test_a_subscription_that_is_not_acknowledged_is_taken_back(gateway: FakeGateway, clients: Clients) -> None:
@@ -294,7 +294,7 @@ async def test_a_subscription_that_is_not_acknowledged_is_taken_back(gateway: Fa
     gateway.mute = True
     with pytest.raises(DeadlineExceeded):
         await client.subscribe("t", timeout_s=0.01)
-    assert client.statistics()["wishes"] == 0
+    assert client.statistics().wishes == 0
 
 
 async def test_a_cancelled_subscription_is_taken_back(gateway: FakeGateway, clients: Clients) -> None:
@@ -328,7 +328,7 @@ async def test_a_publisher_waits_while_the_gateway_does_not_read(gateway: FakeGa
         return sent
 
     flooding = asyncio.ensure_future(flood())
-    while int(client.statistics()["waiting_bytes"]) < 500_000:  # the kernel's buffers fill a turn at a time
+    while client.statistics().waiting_bytes < 500_000:  # the kernel's buffers fill a turn at a time
         await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         for _ in range(3):
@@ -521,7 +521,7 @@ async def test_a_cancelled_call_cancels_its_handler(gateway: FakeGateway, client
     await cancelled.wait()
     await client.flush()
     assert len(gateway.of(Cancel)) == 1
-    assert client.statistics()["running_calls"] == client.statistics()["open_calls"] == 0
+    assert client.statistics().running_calls == client.statistics().open_calls == 0
     await client.register("next", lambda: "served")
     assert await client.call("next") == "served"
 
@@ -589,7 +589,7 @@ async def test_a_call_is_answered_at_its_deadline_even_by_a_dead_gateway(gateway
     gateway.mute = True
     with pytest.raises(DeadlineExceeded):
         await client.call("f", timeout_s=0.01)
-    assert client.statistics()["open_calls"] == 0
+    assert client.statistics().open_calls == 0
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, 3_601, float("nan")])

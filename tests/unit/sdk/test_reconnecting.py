@@ -119,7 +119,7 @@ async def test_a_call_that_waits_for_a_connection_can_be_cancelled(gateway: Fake
     await gateway.until(lambda: "disconnected" in clients.names())
     call = client.start_call("f")
     assert call.cancel()
-    assert client.statistics()["open_calls"] == 0
+    assert client.statistics().open_calls == 0
 
 
 async def test_handlers_of_a_lost_session_are_cancelled(gateway: FakeGateway, clients: Clients) -> None:
@@ -236,7 +236,7 @@ async def test_a_chaos_of_cuts_and_cancels_ends_every_call_once(gateway: FakeGat
     await asyncio.gather(*tasks, return_exceptions=True)
     await gateway.until(lambda: client.state.name == "connected")
     await client.flush()
-    assert client.statistics()["open_calls"] == client.statistics()["running_calls"] == 0
+    assert client.statistics().open_calls == client.statistics().running_calls == 0
     assert await client.call("work", 1) == 1
 
 

@@ -478,7 +478,7 @@ def test_in_any_order_of_events_everybody_who_waits_is_settled_exactly_once(step
     assert len(settled) == len(set(settled))
     assert set(settled) | forgotten == set(range(tickets))
     assert not set(settled) & forgotten
-    assert life.core.statistics()["requests"] == life.core.statistics()["wishes"] == 0
+    assert life.core.requests == life.core.wishes == 0
 
 
 def test_a_wish_is_known_by_what_the_gateway_takes_for_one() -> None:
