@@ -18,6 +18,7 @@ from majula.api.sdk.calls import Call, check_timeout
 from majula.api.sdk.connection import Connection
 from majula.api.sdk.interests import Interests, Route
 from majula.api.sdk.message import Message, split_run
+from majula.api.sdk.messenger import Messenger
 from majula.api.sdk.native import open_native
 from majula.api.sdk.outbox import Outbox
 from majula.api.sdk.provider import Provider
@@ -88,6 +89,7 @@ class Attachment:
         self._caller = Caller(outbox=self._outbox, send=self._send, arm=self._arm, encode=self._encode)
         self._interests: Interests[Subscription] = Interests()
         self._provider = Provider(send=self._answer, spawn=self.spawn, concurrency=concurrency, encode=self._encode)
+        self._messenger = Messenger(random=random or Random(), spawn=self.spawn, wake=self._wake)  # noqa: S311  # as above
         self._tasks: set[asyncio.Task[Any]] = set()
         self._space: list[asyncio.Future[None]] = []  # publishers that wait for room
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -210,6 +212,7 @@ class Attachment:
         """All of closing that needs no waiting; the tasks that are ending."""
         self._step(events.Close())
         self._provider.close()
+        self._messenger.close()
         for subscription in list(self._interests):
             subscription.end(error)
         self._outbox.close()
@@ -310,6 +313,7 @@ class Attachment:
         self._is_open = False
         self._connection = None
         self._outbox.end_session()
+        self._messenger.suspend()
         self._provider.end_session()
         self._caller.end_session(error, for_good=self._core.phase is Phase.CLOSED)
         self._release_space()  # each tries again: there may be room, or there is the error for it
@@ -317,6 +321,9 @@ class Attachment:
     def _resume(self, welcome: wire.Welcome) -> None:
         limits = welcome.limits
         self._outbox.message_bytes = self._provider.message_bytes = limits.get("message_bytes", 1 << 20)
+        self._messenger.resume(
+            welcome.client_id, welcome.node_id, run_bytes=self._outbox.message_bytes, now=self._running_loop().time()
+        )
         self._is_open = True
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
@@ -399,6 +406,9 @@ class Attachment:
         if connection is None or connection.paused or not self._is_open:
             return
         data = self._outbox.take()
+        if self._messenger.is_woken:
+            data += self._messenger.take(self._running_loop().time())
+            self._arm()
         if data:
             self._sent_bytes += len(data)
             connection.write(data)
@@ -453,6 +463,10 @@ class Attachment:
             self._provider.receive(cast(wire.Call, header), chunk[body:end])
         elif kind is wire.Publish:
             self._deliver(self._interests.route(head, cast(wire.Publish, header)), split_run(chunk, body, end))
+        elif kind is wire.Send:
+            self._messenger.arrive(cast(wire.Send, header), chunk, body, end, self._running_loop().time())
+        elif kind is wire.Receipt:
+            self._messenger.receive(cast(wire.Receipt, header), self._running_loop().time())
         elif kind is wire.Cancel:
             self._provider.cancel(cast(wire.Cancel, header).call)
         elif kind is wire.Slow:
@@ -478,7 +492,7 @@ class Attachment:
         """One timer for all; one that is merely too early stays."""
         if self._loop is None:
             return
-        at = min(self._core.next_deadline(), self._caller.sweep_at)
+        at = min(self._core.next_deadline(), self._caller.sweep_at, self._messenger.next_deadline())
         if at < self._armed_at:
             if self._timer is not None:
                 self._timer.cancel()
@@ -492,4 +506,5 @@ class Attachment:
         if now >= self._caller.sweep_at:
             self._caller.sweep(now)
             self._finish_if_quiet()
+        self._messenger.timer(now)
         self._step(events.TimerFired())

@@ -8,13 +8,13 @@ from typing import Any
 
 from majula.api.sdk.administration import Administration
 from majula.api.sdk.calling import Calling
+from majula.api.sdk.messaging import Messaging
 from majula.api.sdk.observation import Observation
-from majula.api.sdk.publishing import Publishing
 from majula.api.sdk.states import State
 from majula.api.sdk.statistics import Statistics
 
 
-class Client(Publishing, Calling, Observation, Administration):
+class Client(Messaging, Calling, Observation, Administration):
     """One program's session with a node; made by `majula.connect`.
 
     It reconnects by itself: subscriptions and functions are in force again before `connected` is told. Every method may be

@@ -24,8 +24,8 @@ Read in this order:
 """
 
 from majula.flow.limits import DEFAULT_TTL_S, MAX_TTL_S, FlowLimits
-from majula.flow.outflow import Verdict
+from majula.flow.outflow import RUN_BYTES, Verdict
 from majula.flow.receiver import Arrived, Receiver
 from majula.flow.sender import Sender, message_id
 
-__all__ = ["DEFAULT_TTL_S", "MAX_TTL_S", "Arrived", "FlowLimits", "Receiver", "Sender", "Verdict", "message_id"]
+__all__ = ["DEFAULT_TTL_S", "MAX_TTL_S", "RUN_BYTES", "Arrived", "FlowLimits", "Receiver", "Sender", "Verdict", "message_id"]

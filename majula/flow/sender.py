@@ -34,9 +34,13 @@ class Sender:
         limits: bounds.
         via: role of the gateway that runs it, empty in an SDK.
         is_connected: False: nothing is given out before `resume`.
+
+    Attributes:
+        run_bytes: of a frame's body, at most, but that one message is given whatever its size: what the way takes.
     """
 
     def __init__(self, *, random: Random, limits: FlowLimits | None = None, via: str = "", is_connected: bool = True) -> None:
+        self.run_bytes = RUN_BYTES
         self._random = random
         self._limits = limits or FlowLimits()
         self._via = via
@@ -130,7 +134,7 @@ class Sender:
         while ready and room_bytes > 0:
             flow = next(iter(ready))
             del ready[flow]
-            run = flow.next_run(now, min(RUN_BYTES, room_bytes), jitter)
+            run = flow.next_run(now, min(self.run_bytes, room_bytes), jitter)
             if run is None:
                 continue
             frames.append(run)
