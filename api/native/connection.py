@@ -11,7 +11,8 @@ import struct
 from math import inf
 from typing import Protocol, cast
 
-from majula.errors import ConnectionLost, InternalError, MajulaError, PermissionDenied, ProtocolError, Unavailable
+from majula.errors import ConnectionLost, InternalError, MajulaError, ProtocolError, Unavailable
+from majula.gateway.accounts import Identity, local
 from majula.gateway.edge import EdgeContext
 from majula.gateway.session import Session
 from majula.wire.frames import PREFIX_BYTES, FrameReader, Span, decode_header, encode_frame
@@ -65,6 +66,8 @@ class NativeConnection(asyncio.Protocol):
         self._switch = owner.context.switch
         self._loop = owner.context.loop
         self._is_local = is_local
+        self._uid = -1
+        self._address = ""
         self._reader = FrameReader(limit_bytes=_HELLO_BYTES)
         self._session: Session | None = None
         self._admission: asyncio.Task[None] | None = None
@@ -72,6 +75,7 @@ class NativeConnection(asyncio.Protocol):
         self._chunk = b""
         self._rest: list[Span] = []  # frames of `_chunk` that are still to be served
         self._is_paused = False
+        self._held: asyncio.TimerHandle | None = None  # it has sent more than it may, and is not read for a while
         self._is_over = False
         self._closing_at = inf
         self._last_ping = 0
@@ -88,12 +92,11 @@ class NativeConnection(asyncio.Protocol):
         if not self._owner.opened(self):
             self._refuse(Unavailable("this gateway has as many connections as it may", limit="connections"))
         elif self._is_local:
-            # Another user of the machine needs a token; there are none yet.
-            _, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-            if uid not in (0, os.geteuid()):
-                self._refuse(PermissionDenied("this socket serves the user of the node only"))
+            _, self._uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         else:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer = transport.get_extra_info("peername")
+            self._address = str(peer[0]) if peer else ""
 
     def data_received(self, data: bytes) -> None:
         if self._is_over:
@@ -126,6 +129,8 @@ class NativeConnection(asyncio.Protocol):
             self._serve_rest(len(self._rest))
         self._is_over = True
         self._owner.closed(self)
+        if self._held is not None:
+            self._held.cancel()
         if self._admission is not None:
             self._admission.cancel()
         if self._session is not None:
@@ -183,6 +188,10 @@ class NativeConnection(asyncio.Protocol):
             if now - self._closing_at > _CLOSE_S:
                 self._transport.abort()
             return
+        if self._held is not None:  # it is we who do not listen
+            if self._is_paused:
+                self._look_at_reading(now)
+            return
         limits = self._context.settings.limits
         if self._session is None:
             if now - self.opened_at > limits.header_s and self._admission is None:
@@ -228,11 +237,28 @@ class NativeConnection(asyncio.Protocol):
         session = self._session
         if session is None or not spans:
             return
+        now = self._loop.time()
         try:
-            self._switch.receive(session, chunk, spans, self._loop.time())
+            self._switch.receive(session, chunk, spans, now)
         except Exception:
             self._broke()
+        if session.ready_at > now:
+            self._hold(session.ready_at)
         self._context.wake()
+
+    def _hold(self, until: float) -> None:
+        """Do not read until then. What has been read already is served: at most one chunk."""
+        if self._held is not None:
+            self._held.cancel()
+        elif not self._is_over:
+            self._transport.pause_reading()
+        self._held = self._loop.call_at(until, self._release)
+
+    def _release(self) -> None:
+        self._held = None
+        if not self._is_over:
+            self.heard_at = self._loop.time()  # its silence was ours
+            self._transport.resume_reading()
 
     def _serve_rest(self, frames: int) -> None:
         """The next so many frames of the chunk, the others in the next turn of the loop: by then the first are on their way.
@@ -268,7 +294,12 @@ class NativeConnection(asyncio.Protocol):
     async def _admit(self, hello: Hello) -> None:
         try:
             session = await self._context.admit(
-                self, surface="native", client_id=hello.client_id, secret=hello.secret, agent=hello.agent
+                self,
+                surface="native",
+                client_id=hello.client_id,
+                secret=hello.secret,
+                agent=hello.agent,
+                identity=self._identify(hello),
             )
         except MajulaError as error:
             self._refuse(error)
@@ -287,7 +318,18 @@ class NativeConnection(asyncio.Protocol):
         for chunk, spans in early:
             self._serve(chunk, spans)
         self._context.wake()
-        self._transport.resume_reading()
+        if self._held is None:
+            self._transport.resume_reading()
+
+    def _identify(self, hello: Hello) -> Identity:
+        """Who speaks. The node's own user and root are known by the kernel; another user of the machine needs a token, also where
+        nobody else does."""
+        accounts = self._switch.accounts
+        if not self._is_local:
+            return accounts.identify(hello.token, self._address, self._loop.time())
+        if self._uid in (0, os.geteuid()):
+            return local(self._uid)
+        return accounts.identify(hello.token, f"uid:{self._uid}", self._loop.time(), is_needed=True)
 
     def _fail(self, error: MajulaError) -> None:
         """This connection cannot go on."""

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 
+from majula.api.entrance import Entrance, server_context
 from majula.api.native.connection import NativeConnection
+from majula.errors import ConfigError
 from majula.gateway.edge import EdgeContext
+from majula.gateway.settings import GatewaySettings
+
+log = logging.getLogger("majula.native")
 
 # Limits are given in seconds, so a sweep a second keeps them well enough; a timer a connection would cost one heap entry a read.
 _SWEEP_S = 1.0
@@ -23,6 +29,7 @@ class NativeEdge:
 
     def __init__(self) -> None:
         self._servers: list[asyncio.Server] = []
+        self._entrance: Entrance | None = None
         self._listeners: list[socket.socket] = []
         self._connections: set[NativeConnection] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -45,9 +52,26 @@ class NativeEdge:
         if settings.native_tcp_socket:
             listener = sockets[settings.native_tcp_socket]
             self._listeners.append(listener)
-            self._servers.append(
-                await loop.create_server(lambda: NativeConnection(self, is_local=False), sock=listener, backlog=_BACKLOG)
+            self._entrance = Entrance(
+                loop,
+                lambda: NativeConnection(self, is_local=False),
+                spawn=context.spawn,
+                handshakes=settings.limits.connections,
             )
+            self.renew(settings)
+            self._servers.append(await self._entrance.open(listener))
+
+    def renew(self, settings: GatewaySettings) -> None:
+        if self._entrance is None:
+            return
+        context = self._entrance.context
+        try:
+            context = server_context(settings.cert_file, settings.key_file) if settings.cert_file else None
+        except ConfigError as error:
+            if context is None:
+                raise
+            log.error("certificate.refused", extra={"reason": error.message})
+        self._entrance.renew(ip_allow=settings.ip_allow, context=context)
 
     async def drain(self, deadline: float) -> None:
         self._is_draining = True
@@ -61,6 +85,8 @@ class NativeEdge:
     async def stop(self) -> None:
         for server in self._servers:
             server.close()
+        if self._entrance is not None:
+            self._entrance.close()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -78,12 +104,15 @@ class NativeEdge:
 
     def statistics(self) -> dict[str, int | float | str]:
         received = self._received_bytes + sum(connection.received_bytes for connection in self._connections)
-        return {
+        found: dict[str, int | float | str] = {
             "native_connections": len(self._connections),
             "native_accepted_total": self._accepted,
             "native_refused_total": self._refused,
             "native_received_bytes_total": received,
         }
+        if self._entrance is not None:
+            found |= self._entrance.statistics("native")
+        return found
 
     # --- ConnectionOwner
 

@@ -379,11 +379,12 @@ async def test_a_gateway_that_stops_says_so_in_the_last_frame(tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-async def test_another_user_of_the_machine_is_refused(tmp_path: Path) -> None:
+async def test_another_user_of_the_machine_needs_a_token_where_nobody_else_does(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     script = (
         "import os, socket; os.setgid(65534); os.setuid(65534)\n"
         "s = socket.socket(socket.AF_UNIX); s.connect('native.sock')\n"
+        f"s.send(bytes.fromhex('{encode_frame(Hello(1, 'c')).hex()}'))\n"
         "data = b''\nwhile part := s.recv(4096): data += part\nprint(data.hex())"
     )
     async with serve(tmp_path) as native:
@@ -392,7 +393,8 @@ async def test_another_user_of_the_machine_is_refused(tmp_path: Path) -> None:
         out, _ = await process.communicate()
         frame = bytes.fromhex(out.decode())
         header = decode_header(frame[PREFIX_BYTES : PREFIX_BYTES + int.from_bytes(frame[4:6], "little")])
-        assert error(header) == ("permission_denied", "HELLO")
+        assert error(header) == ("unauthorized", "HELLO")
+        assert not native.gateway.switch.sessions
 
 
 async def test_a_first_write_whose_answer_would_be_too_large_is_answered_and_harms_nobody(tmp_path: Path) -> None:
