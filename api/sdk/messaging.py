@@ -38,9 +38,9 @@ class Messaging(Publishing, Asking):
     ) -> str:
         """Send a private message to one client and wait until it is there.
 
-        Messages to one client come in the order of these calls, each once while both sides live, whatever gateway dies. A message is
-        kept and repeated until it is acknowledged or `ttl_s` is over, also while there is no connection. Cancelling the task only
-        ends the waiting.
+        Messages to one client come in the order of these calls, each once while both sides live, whatever gateway dies. A message
+        is kept and repeated until it is acknowledged or `ttl_s` is over, also while there is no connection. Cancelling the task
+        only ends the waiting.
 
         Args:
             client: id of the receiver.
@@ -50,8 +50,8 @@ class Messaging(Publishing, Asking):
             wait_s: seconds after which it is enough to know that it is under way; None: wait for the verdict.
             headers: strings for the application.
         Returns:
-            `delivered`: the receiver's SDK has it. `written`: it was written to the socket of a receiver that does not acknowledge (plain
-            HTTP, the seed protocol). `pending`: neither after `wait_s`.
+            `delivered`: the receiver's SDK has it. `written`: it was written to the socket of a receiver that does not
+            acknowledge (plain HTTP, the seed protocol). `pending`: neither after `wait_s`.
         Raises:
             NoRoute: nobody had that id for 5 s, or for `ttl_s` where that is less.
             NoSuchNode: no such node can be reached.
@@ -99,8 +99,8 @@ class Messaging(Publishing, Asking):
         """`send` that never waits.
 
         Returns:
-            A future of the message's state: `delivered`, `written`, `expired`, `no_route`, the code of a refusal, or `unknown` where the
-            client was closed before. It never holds an exception, so it may be dropped.
+            A future of the message's state: `delivered`, `written`, `expired`, `no_route`, the code of a refusal, or `unknown`
+            where the client was closed before. It never holds an exception, so it may be dropped.
         Raises:
             Overloaded: 1,024 messages or 4 MiB to that client, or 64 MiB to all, wait for their receipts; nothing was taken.
             InvalidRequest, TooLarge, ConnectionLost: as `send`.
@@ -148,8 +148,8 @@ class Messaging(Publishing, Asking):
         return answer
 
     def on_message(self, callback: Callback | None) -> None:
-        """Say who gets each private message: a plain function, called as messages are read, which must not block, or an `async def`,
-        awaited for one after the other. What has come before is handed over first. None takes it back.
+        """Say who gets each private message: a plain function, called as messages are read, which must not block, or an
+        `async def`, awaited for one after the other. What has come before is handed over first. None takes it back.
 
         Messages that nobody takes wait here, 4,096 or 16 MiB; beyond that they are not acknowledged and wait at their senders.
         """
@@ -169,8 +169,8 @@ class Messaging(Publishing, Asking):
             yield message
 
     async def presence(self, callback: TopicCallback | None = None) -> Subscription:
-        """Hear of clients that come and go: `$SYS.client.connected` and `$SYS.client.disconnected`, whose payload is a map with `client`,
-        `node`, and for the latter `reason`. Who is there now, `clients()` says.
+        """Hear of clients that come and go: `$SYS.client.connected` and `$SYS.client.disconnected`, whose payload is a map. Who
+        is there now, `clients()` says.
 
         Args:
             callback: as for `subscribe`; None: iterate.
