@@ -12,7 +12,7 @@ import importlib
 import logging
 import secrets
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from math import inf
 from random import Random
 from typing import Any, assert_never
@@ -87,6 +87,7 @@ class GatewayActor(MajulaActor):
             settings=config,
             slices=self,
             places=self,
+            wake=self.wake,
             wall_clock=time.time,
             random=Random(secrets.randbits(64)),  # noqa: S311 - for the public function `randint`, not for a secret
             now=now,
@@ -418,8 +419,14 @@ class GatewayActor(MajulaActor):
         found = self._admission.where(client_id)
         return None if found is None else found.gateway
 
-    def clients(self) -> Iterable[tuple[str, Role]]:
-        return ((session.client_id, session.gateway) for session in self._admission.sessions())
+    def clients(self) -> Iterable[str]:
+        return (session.client_id for session in self._admission.sessions())
+
+    def readers_of(self, client_id: str) -> Sequence[Role]:
+        return ()
+
+    def read_ids(self) -> Iterable[str]:
+        return ()
 
     # --- inside
 

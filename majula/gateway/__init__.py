@@ -9,6 +9,8 @@ Read in this order:
 - `routes`: from the header of a publication to its subscribers. `publishing`: what they are given.
 - `calls`: RPC. `plans`: its short way for headers that are known.
 - `requests`: what changes a session, or asks about the node.
+- `messages`: private messages on their way. `inboxes`: receiving for clients that do not run flows. `sending`: the same for
+  sending, and broadcasts.
 - `builtin`: the node's own functions.
 - `edge`: what a surface such as HTTP must offer, and what it is lent. `exchange`: request and answer over a session.
 """

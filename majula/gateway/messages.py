@@ -7,23 +7,32 @@
     client -> RECEIPT  -> the flow's sender, or (`via`) the gateway that runs the flow for it
 
 The body of a SEND is a run of messages, which is checked and not taken apart. Nothing is kept here: the flow at either end
-(`majula.flow`) keeps it, so a gateway may die at any moment. For clients that do not speak flows `flows` runs them. Who sends is
-written by the gateway; a header that says the truth already goes on byte for byte.
+(`majula.flow`) keeps it, so a gateway may die at any moment. For clients that do not run flows `inboxes` and `sending` do, here
+beside. Who sends is written by the gateway; a header that says the truth already goes on byte for byte.
+
+Event streams that read the messages of a client id stand beside it: each gateway that has some gets a copy. Where no client has
+the id, the oldest stream of the first such gateway is the receiver, and answers `written`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
+from random import Random
 from typing import Protocol
 
-from majula.errors import InvalidRequest, NoSuchNode, Overloaded, TooLarge
+from majula.errors import InvalidRequest, NoSuchNode, Overloaded, PermissionDenied, TooLarge
+from majula.flow.operations import BroadcastRequest, SendRequest
+from majula.gateway.inboxes import Inboxes
 from majula.gateway.outlets import Outlets
 from majula.gateway.peers import Peer
+from majula.gateway.permissions import check_frame
+from majula.gateway.sending import Sending
 from majula.gateway.session import Session
 from majula.messages.base import Role
 from majula.rpc.services import check_name
-from majula.wire.frames import PREFIX_BYTES, Span, count_run, decode_header, encode_frame
-from majula.wire.headers import Receipt, Send
+from majula.wire.frames import MESSAGE_PREFIX_BYTES, PREFIX_BYTES, Span, count_run, decode_header, encode_frame
+from majula.wire.headers import Receipt, Request, Send
 
 SEND_TAG = 20
 """Second byte of a SEND header; see `switch`."""
@@ -36,6 +45,7 @@ FLOW_LIMIT = (1 << 53) - 1
 
 _CODE_CHARACTERS = 128
 _NO_ROUTE = "no_route"
+_SWEEP_S = 10.0
 
 
 class Places(Protocol):
@@ -44,8 +54,14 @@ class Places(Protocol):
     def gateway_of(self, client_id: str) -> Role | None:
         """The gateway that serves this client; None: nobody has that id."""
 
-    def clients(self) -> Iterable[tuple[str, Role]]:
-        """Every client of the node with its gateway."""
+    def clients(self) -> Iterable[str]:
+        """Every client id of the node."""
+
+    def readers_of(self, client_id: str) -> Sequence[Role]:
+        """The gateways with event streams that read for this id, in the order of their names."""
+
+    def read_ids(self) -> Iterable[str]:
+        """Every id that such streams read for."""
 
 
 class Elsewhere:
@@ -54,34 +70,14 @@ class Elsewhere:
     def gateway_of(self, client_id: str) -> Role | None:
         return None
 
-    def clients(self) -> Iterable[tuple[str, Role]]:
+    def clients(self) -> Iterable[str]:
         return ()
 
+    def readers_of(self, client_id: str) -> Sequence[Role]:
+        return ()
 
-class FlowEnds(Protocol):
-    """The flows that this gateway runs for others; see `majula.gateway.flows`."""
-
-    def takes(self, client_id: str) -> bool:
-        """Whether it receives for this client."""
-
-    def sent(self, header: Send, body: bytes, now: float) -> None:
-        """A message for a client that it receives for."""
-
-    def receipted(self, header: Receipt, now: float) -> None:
-        """A receipt for a flow that it sends."""
-
-
-class NoFlows:
-    """`FlowEnds` of a gateway that runs none."""
-
-    def takes(self, client_id: str) -> bool:
-        return False
-
-    def sent(self, header: Send, body: bytes, now: float) -> None:
-        """Nobody receives here."""
-
-    def receipted(self, header: Receipt, now: float) -> None:
-        """Nothing was sent from here."""
+    def read_ids(self) -> Iterable[str]:
+        return ()
 
 
 class PrivateMessages:
@@ -90,11 +86,12 @@ class PrivateMessages:
     Args:
         node_id, role: of this gateway.
         out: where frames go.
-        session_of: the session here that has a client id.
+        clients: the sessions here that have a client id.
         peers: the other gateways by role, as they are now.
         places: where the other clients are.
-        ends: the flows that are run here.
-        limit_bytes: of one run.
+        random: for the numbers of flows.
+        message_bytes: the largest message.
+        wake: call `turn` soon.
     """
 
     def __init__(
@@ -103,20 +100,23 @@ class PrivateMessages:
         node_id: str,
         role: Role,
         out: Outlets,
-        session_of: Callable[[str], Session | None],
+        clients: Mapping[str, Session],
         peers: Mapping[Role, Peer],
         places: Places,
-        ends: FlowEnds,
-        limit_bytes: int,
+        random: Random,
+        message_bytes: int,
+        wake: Callable[[], None],
     ) -> None:
+        self.inboxes = Inboxes(node_id=node_id, out=out, message_bytes=message_bytes, wake=wake)
+        self.sending = Sending(node_id=node_id, role=role, out=out, random=random, message_bytes=message_bytes)
         self._node_id = node_id
         self._role = role
         self._out = out
-        self._session_of = session_of
+        self._clients = clients
         self._peers = peers
         self._places = places
-        self._ends = ends
-        self._limit_bytes = limit_bytes
+        self._limit_bytes = MESSAGE_PREFIX_BYTES + message_bytes
+        self._sweep_at = inf
         self._messages = 0
         self._unrouted = 0
         self._refused = 0
@@ -139,6 +139,13 @@ class PrivateMessages:
             header = with_source(header, session.client_id, self._node_id, via="")
             frame = encode_frame(header, chunk[body:end])
         self._messages += count
+        if session.grants is not None:
+            try:
+                check_frame(session.grants, header)
+            except PermissionDenied:
+                # The flow hears the code, and whoever reads errors the missing scope.
+                self._refuse(header, frame, PermissionDenied.code, now)
+                raise
         if end - body > self._limit_bytes:
             self._refuse(header, frame, TooLarge.code, now)
         else:
@@ -164,41 +171,100 @@ class PrivateMessages:
             now,
         )
 
-    # --- from here
+    def ask_send(self, session: Session, header: Request, asked: SendRequest, body: bytes, now: float) -> None:
+        """`messages.send`, of a client that does not run flows. Raises what it is to be told."""
+        self.sending.send(session, header, asked, body, now)
+        self.turn(now)
+
+    def ask_broadcast(self, session: Session, header: Request, asked: BroadcastRequest, body: bytes, now: float) -> None:
+        """`messages.broadcast`. Raises what the client is to be told."""
+        clients = dict.fromkeys(self._clients)
+        for more in (self._places.clients(), self.inboxes.read_ids(), self._places.read_ids()):
+            clients |= dict.fromkeys(more)
+        self.sending.broadcast(session, header, asked, body, now, clients=clients)
+        self.turn(now)
+
+    def end(self, session: Session) -> str | None:
+        """The session is over. The id that no stream here reads any more."""
+        return self.inboxes.end(session)
+
+    # --- what this gateway does for others
+
+    def turn(self, now: float) -> None:
+        """Carry what waits: messages to send, receipts of what was written, verdicts."""
+        while self.has_waiting():
+            for header, body in self.sending.frames(now):
+                self._messages += count_run(body)
+                true = with_source(header, header.source, self._node_id, via=self._role)
+                self.route(true, encode_frame(true, body), now)
+            for receipt in self.inboxes.receipts():
+                self.give_back(receipt, now)
+            self.sending.settle(now)
+        self.sending.settle(now)
+
+    def has_waiting(self) -> bool:
+        """Whether `turn` has something to carry."""
+        return self.sending.has_waiting() or self.inboxes.has_receipts()
+
+    def under_way(self) -> int:
+        """Clients that wait for a verdict."""
+        return self.sending.under_way()
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do; inf: never."""
+        return min(self.sending.next_deadline(), self._sweep_at)
+
+    def tick(self, now: float) -> None:
+        """The deadline came."""
+        self.sending.tick(now)
+        if now >= self._sweep_at:
+            self._sweep_at = now + _SWEEP_S if self.inboxes.sweep(now) else inf
+        self.turn(now)
+
+    # --- to the receiver, and back
 
     def route(self, header: Send, frame: bytes, now: float) -> None:
         """Messages with their true source, on their way to their receiver."""
-        if header.node and header.node != self._node_id:
+        if header.node != self._node_id:
             self._refuse(header, frame, NoSuchNode.code, now)
             return
-        session = self._session_of(header.target)
+        target = header.target
+        session = self._clients.get(target)
         if session is not None:
             self._deliver(session, header, frame, now)
-            return
-        gateway = self._places.gateway_of(header.target)
-        peer = self._peers.get(gateway) if gateway is not None and gateway != self._role else None
-        if peer is not None:
-            if not self._out.call(peer, frame, now):
-                self._refuse(header, frame, Overloaded.code, now)
-        elif self._ends.takes(header.target):
-            self._ends.sent(header, _body(frame), now)
-        else:
-            if not is_known(header.target):
-                raise InvalidRequest("the receiver's name is none that a client can have")
-            self._refuse(header, frame, _NO_ROUTE, now)
+        readers = self._places.readers_of(target)
+        gateway = self._places.gateway_of(target) if session is None else self._role
+        if session is None:
+            if gateway is None and self.inboxes.has_readers(target):
+                gateway = min((self._role, *readers))
+            elif gateway is None and readers:
+                gateway = readers[0]
+            peer = self._peers.get(gateway) if gateway is not None else None
+            if peer is not None:
+                if not self._out.call(peer, frame, now):
+                    self._refuse(header, frame, Overloaded.code, now)
+            elif gateway != self._role or not self.inboxes.has_readers(target):
+                if not is_name(target):
+                    raise InvalidRequest("the receiver's name is none that a client can have")
+                self._refuse(header, frame, _NO_ROUTE, now)
+        self._give_to_readers(header, frame, now, is_receiver=session is None and gateway == self._role)
+        for role in readers:
+            other = self._peers.get(role) if role != gateway else None
+            if other is not None:
+                self._out.call(other, frame, now)
 
     def give_back(self, header: Receipt, now: float) -> None:
         """A receipt on its way to the flow's sender. One that cannot be given is lost: the sender's flow asks again."""
         if header.node != self._node_id:
             self._lost_receipts += 1
         elif header.via == self._role:
-            self._ends.receipted(header, now)
+            self.sending.receipted(header, now)
         else:
             end: Session | Peer | None = None
             if header.via:
                 end = self._peers.get(header.via)
             else:
-                end = self._session_of(header.target)
+                end = self._clients.get(header.target)
                 if end is None and (gateway := self._places.gateway_of(header.target)) is not None:
                     end = self._peers.get(gateway)
             if end is None or (isinstance(end, Session) and not end.speaks_flows):
@@ -209,22 +275,28 @@ class PrivateMessages:
     # --- from other gateways
 
     def send_from_peer(self, header: Send, frame: bytes, now: float) -> None:
-        """Another gateway says that the receiver is attached here. It is not handed on again: two gateways whose tables
-        disagree for a moment must not play ball with it."""
-        session = self._session_of(header.target)
+        """Another gateway says that the receiver is attached here, or that somebody reads beside it. It is not handed on again:
+        two gateways whose tables disagree for a moment must not play ball with it."""
+        target = header.target
+        session = self._clients.get(target)
         if session is not None:
             self._deliver(session, header, frame, now)
-        elif self._ends.takes(header.target):
-            self._ends.sent(header, _body(frame), now)
-        else:
+            self._give_to_readers(header, frame, now, is_receiver=False)
+            return
+        gateway = self._places.gateway_of(target)
+        is_elsewhere = gateway is not None and gateway != self._role
+        if self.inboxes.has_readers(target):
+            is_first = min((self._role, *self._places.readers_of(target))) == self._role
+            self._give_to_readers(header, frame, now, is_receiver=is_first and not is_elsewhere)
+        elif not is_elsewhere:
             self._refuse(header, frame, _NO_ROUTE, now)
 
     def receipt_from_peer(self, header: Receipt, frame: bytes, now: float) -> None:
         """A receipt for a client here, or for a flow of this gateway."""
         if header.via == self._role:
-            self._ends.receipted(header, now)
+            self.sending.receipted(header, now)
             return
-        session = None if header.via else self._session_of(header.target)
+        session = None if header.via else self._clients.get(header.target)
         if session is None or not session.speaks_flows:
             self._lost_receipts += 1
         else:
@@ -236,15 +308,32 @@ class PrivateMessages:
             "private_unrouted_total": self._unrouted,
             "private_refused_total": self._refused,
             "private_lost_receipts_total": self._lost_receipts,
+            **self.sending.statistics(),
+            **self.inboxes.statistics(),
         }
 
     # --- inside
 
     def _deliver(self, session: Session, header: Send, frame: bytes, now: float) -> None:
-        if not session.speaks_flows:
-            self._ends.sent(header, _body(frame), now)
-        elif not self._out.call(session, frame, now):
+        give = self._hand_on if session.speaks_flows else self._receive_for
+        if not give(session, header, frame, now):
             self._refuse(header, frame, Overloaded.code, now)
+
+    def _give_to_readers(self, header: Send, frame: bytes, now: float, *, is_receiver: bool) -> None:
+        """`is_receiver`: the oldest stream here answers for the client that nobody is."""
+        for reader in self.inboxes.readers(header.target):
+            is_taken = self._receive_for(reader, header, frame, now, is_copy=not is_receiver)
+            if is_receiver and not is_taken:
+                self._refuse(header, frame, Overloaded.code, now)
+            is_receiver = False
+
+    def _hand_on(self, session: Session, header: Send, frame: bytes, now: float) -> bool:
+        return self._out.call(session, frame, now)
+
+    def _receive_for(self, session: Session, header: Send, frame: bytes, now: float, *, is_copy: bool = False) -> bool:
+        if self._sweep_at == inf:
+            self._sweep_at = now + _SWEEP_S
+        return self.inboxes.receive(session, header, frame, now, is_copy=is_copy)
 
     def _refuse(self, header: Send, frame: bytes, code: str, now: float) -> None:
         """Tell the flow's sender why this run was not taken. One that holds nothing is a word about the past: no answer."""
@@ -272,7 +361,7 @@ def check_send(header: Send) -> None:
         raise InvalidRequest("a SEND names its receiver; messages.broadcast is for all of them")
 
 
-def is_known(name: str) -> bool:
+def is_name(name: str) -> bool:
     """Whether a client can be called so at all."""
     try:
         check_name(name, what="client")

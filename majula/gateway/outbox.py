@@ -15,7 +15,7 @@ lets the reserve fill up as well is cut off.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
@@ -61,13 +61,14 @@ class Outbox:
         "_next_mark_at",
         "_reopen_bytes",
         "_reserve_bytes",
-        "_taken",
         "_total_dropped_bytes",
         "_total_dropped_messages",
         "backlog",
         "bytes",
         "is_full",
         "messages",
+        "on_taken",
+        "taken",
     )
 
     def __init__(self, limits: GatewayLimits, now: float) -> None:
@@ -87,12 +88,20 @@ class Outbox:
         self._reopen_bytes = limits.queue_bytes // 2
         self._marks: list[tuple[float, int]] = []  # (time, frames that had been put in before it, ever)
         self._next_mark_at = now
-        self._taken = 0
+        self.taken = 0
+        """Frames that have been taken, ever."""
+        self.on_taken: Callable[[], None] | None = None
+        """Called when frames have been taken, within `take`: it may note that, and nothing more."""
         self._moved_at = now
         self._dropped_messages = 0
         self._dropped_bytes = 0
         self._total_dropped_messages = 0
         self._total_dropped_bytes = 0
+
+    @property
+    def waiting(self) -> int:
+        """Frames that have been put in and not been taken."""
+        return len(self._frames)
 
     def __len__(self) -> int:
         """Frames that wait, the SLOW notice that is due and the announced ones included."""
@@ -155,10 +164,12 @@ class Outbox:
             if frames:
                 self._frames = []
                 self._counts.clear()
-                self._taken += len(frames)
+                self.taken += len(frames)
                 self._marks.clear()
                 self._next_mark_at = now
                 self.bytes = self.messages = 0
+                if self.on_taken is not None:
+                    self.on_taken()
             self.is_full = False
             return frames
         size = at = 0
@@ -167,15 +178,17 @@ class Outbox:
             at += 1
         self.bytes -= size
         self.messages -= sum(self._counts[:at])
-        self._taken += at
+        self.taken += at
         taken = frames[:at]
         del frames[:at]
         del self._counts[:at]
         marks = self._marks
-        while len(marks) > 1 and marks[1][1] <= self._taken:
+        while len(marks) > 1 and marks[1][1] <= self.taken:
             del marks[0]
         if self.bytes <= self._reopen_bytes and self.messages <= self._limit_messages // 2:
             self.is_full = False
+        if self.on_taken is not None:
+            self.on_taken()
         return taken
 
     def moved(self, now: float) -> None:
@@ -227,4 +240,4 @@ class Outbox:
         elif self._marks and now - self._marks[0][0] > self._age_s:
             self.is_full = True
             return  # nothing new gets in, so no new mark is needed
-        self._marks.append((now, self._taken + len(self._frames)))
+        self._marks.append((now, self.taken + len(self._frames)))

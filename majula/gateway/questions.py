@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -41,6 +41,9 @@ _encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
 _decode_msgpack = msgspec.msgpack.Decoder().decode
 
+AnsweringLater = Callable[[Session, Request, Any, bytes, float], None]
+"""The same where the answer comes later, given by whoever answers: session, header, typed request, body, now."""
+
 
 class _Asked(NamedTuple):
     """A question that waits for another actor."""
@@ -59,12 +62,18 @@ class Questions:
     Args:
         out: where answers go.
         here: operations that this gateway answers, by name.
+        later: those that it answers when there is an answer.
     """
 
-    def __init__(self, *, out: Outlets, here: dict[str, Answering]) -> None:
+    def __init__(self, *, out: Outlets, here: Mapping[str, Answering], later: Mapping[str, AnsweringLater] | None = None) -> None:
         self._out = out
         self._here = here
-        self._operations = {operation.name: operation for operation in all_operations() if operation.frame is Request}
+        self._later = later or {}
+        self._operations = {
+            operation.name: operation
+            for operation in all_operations()
+            if operation.frame is Request or operation.name in self._later
+        }
         self._asked: dict[int, _Asked] = {}
         self._last = 0
         self._to_send: list[tuple[Role, Perform]] = []
@@ -77,6 +86,9 @@ class Questions:
         request = _decode(operation, header.encoding, body)
         if session.grants is not None and operation.scope:
             check_operation(session.grants, operation.scope, operation.scope_object(request))
+        if operation.name in self._later:
+            self._later[operation.name](session, header, request, body, now)
+            return
         role = operation.role_of(request)
         encoding: Encoding = JSON if header.encoding == JSON else MSGPACK
         if not role:

@@ -31,7 +31,7 @@ from majula.errors import (
 from majula.gateway.accounts import ANYBODY, Accounts, Identity
 from majula.gateway.calls import Calls
 from majula.gateway.load import Load
-from majula.gateway.messages import SEND_TAG, Elsewhere, NoFlows, Places, PrivateMessages
+from majula.gateway.messages import SEND_TAG, Elsewhere, Places, PrivateMessages
 from majula.gateway.outlets import Outlets, error_frame
 from majula.gateway.peers import Peer
 from majula.gateway.permissions import KEPT_HEADER_BYTES, KEPT_HEADERS, check_frame
@@ -96,6 +96,7 @@ class Switch:
         settings: limits, and the other gateways' roles.
         slices: where this gateway's part of the tables goes.
         places: where the other clients of the node are.
+        wake: called from within a `take` of an outbox: use `take_dirty` soon.
         wall_clock: seconds since 1970, for the node's function `time`.
         random: for the node's function `randint`.
         now: loop time in seconds.
@@ -110,6 +111,7 @@ class Switch:
         settings: GatewaySettings,
         slices: Slices,
         places: Places | None = None,
+        wake: Callable[[], None] | None = None,
         wall_clock: Callable[[], float],
         random: Random,
         now: float,
@@ -161,16 +163,21 @@ class Switch:
             node_id=node_id,
             role=role,
             out=self._out,
-            session_of=self._clients.get,
+            clients=self._clients,
             peers=self.peers,
             places=places or Elsewhere(),
-            ends=NoFlows(),
-            limit_bytes=self._body_limit_bytes,
+            random=Random(random.getrandbits(64)),  # noqa: S311 - numbers that need to be different, not secret
+            message_bytes=self.limits.message_bytes,
+            wake=wake or _sleep_on,
         )
         self.accounts = Accounts(is_open=settings.auth == "none", wall_clock=wall_clock)
         self.load = Load(self.limits)
         self.rates = Rates(self.limits)
-        self.questions = Questions(out=self._out, here={"rpc.services": self._services, "node.info": self._info})
+        self.questions = Questions(
+            out=self._out,
+            here={"rpc.services": self._services, "node.info": self._info},
+            later={"messages.send": self.messages.ask_send, "messages.broadcast": self.messages.ask_broadcast},
+        )
 
     # --- sessions
 
@@ -269,6 +276,7 @@ class Switch:
             self._slices.session_ended(session)
         self.requests.end(session, now)
         self.calls.end(session, now)
+        self.messages.end(session)
 
     # --- frames of clients
 
@@ -417,6 +425,7 @@ class Switch:
         """Who has something waiting: clients, gateways, and the sessions that have been ended since the last time (whose
         connections are to hear `end(session.ended_by)` after their last flush)."""
         out = self._out
+        self.messages.turn(now)
         self.requests.walk()
         while out.overrun:
             overrun, out.overrun = out.overrun, []
@@ -446,23 +455,30 @@ class Switch:
             or self._ended
             or self.requests.has_walks()
             or self.questions.has_waiting()
+            or self.messages.has_waiting()
         )
 
     def is_idle(self) -> bool:
         """Nothing is in flight: no call waits for its answer, no frame for its client or for another gateway. What a drain
         waits for."""
-        if self.calls.under_way() or self.has_waiting() or any(len(s.outbox) for s in self.sessions.values()):
+        if (
+            self.calls.under_way()
+            or self.messages.under_way()
+            or self.has_waiting()
+            or any(len(s.outbox) for s in self.sessions.values())
+        ):
             return False
         return not any(peer.held or len(peer.outbox) for peer in self.peers.values())
 
     def next_deadline(self) -> float:
         """When `tick` has something to do; inf: never."""
-        return min(self.calls.next_deadline(), self.questions.next_deadline())
+        return min(self.calls.next_deadline(), self.questions.next_deadline(), self.messages.next_deadline())
 
     def tick(self, now: float) -> None:
         """The deadline came."""
         self.calls.tick(now)
         self.questions.tick(now)
+        self.messages.tick(now)
 
     def drain(self, now: float, *, after_ms: int = 0) -> None:
         """Take no new clients, and tell those who are here to connect again."""
@@ -629,3 +645,7 @@ class Switch:
             "gateway": self.role,
             "clients": len(self.sessions),
         }
+
+
+def _sleep_on() -> None:
+    """For a switch whose owner turns it anyway."""

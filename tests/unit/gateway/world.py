@@ -6,7 +6,7 @@ Time stands still until a test moves `node.now`. Frames between gateways are car
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -105,8 +105,14 @@ class Node:
     def gateway_of(self, client_id: str) -> str | None:
         return self.places.get(client_id)
 
-    def clients(self) -> Iterable[tuple[str, str]]:
-        return self.places.items()
+    def clients(self) -> Iterable[str]:
+        return self.places
+
+    def readers_of(self, client_id: str) -> Sequence[str]:
+        return sorted(switch.role for switch in self.switches if switch.messages.inboxes.has_readers(client_id))
+
+    def read_ids(self) -> Iterable[str]:
+        return [client_id for switch in self.switches for client_id in switch.messages.inboxes.read_ids()]
 
     # --- inside
 
