@@ -66,7 +66,31 @@ class _Package(msgspec.Struct):
     dropped_bytes: int = 0
     after_ms: int = 0
     reason: str = ""
+    flow: int = 0
+    sequence: int = 0
+    oldest: int = 0
+    ttl_ms: int = 0
+    via: str = ""
     packages: list[msgspec.Raw] | None = None
+
+
+class _Private(msgspec.Struct):
+    """args of PRIVATE_MESSAGE. Without `message` it says no more than what `oldest` is."""
+
+    source_client: str = ""
+    source_node: str = ""
+    message: msgspec.Raw = _EMPTY
+
+
+class _Receipt(msgspec.Struct):
+    """args of RECEIPT."""
+
+    up_to: int = 0
+    received: tuple[int, ...] = ()
+    state: str = "delivered"
+    code: str = ""
+    source_client: str = ""
+    source_node: str = ""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -159,11 +183,15 @@ class JsonPackages:
                 return [_encode(_with_id({"method": "UNREGISTER_RPC", "fun": header.function}, header.request))]
             case headers.Cancel():
                 return [_encode({"method": "CANCEL", "invokeid": header.call})]
+            case headers.Send():
+                return _sends(header, body)
+            case headers.Receipt():
+                return [_receipt(header)]
             case headers.Request():
                 asked = {"method": "REQUEST", "id": header.request, "operation": header.operation}
                 return [_encode(asked | {"args": to_json(header.encoding, body)})]
             case headers.Hello():
-                named = {"client_id": header.client_id or self._name, "secret": header.secret}
+                named = {"client_id": header.client_id or self._name, "secret": header.secret, "flows": True}
                 return [_encode({"method": "REGISTER_CLIENT", "id": _HELLO, "args": named})]
             case headers.Ping():
                 return [_encode({"method": "HEARTBEAT", "id": f"{_PING}{header.number}"})]
@@ -226,6 +254,10 @@ class JsonPackages:
                 self._serving[package.invokeid] = package.fun
                 encoding, payload = _payload(package.args)
                 return encode_frame(headers.Call(package.invokeid, package.fun, encoding), payload)
+            case "PRIVATE_MESSAGE":
+                return _arrival(package)
+            case "RECEIPT":
+                return _acknowledgement(package)
             case "CANCEL":
                 self._serving.pop(package.invokeid, None)
                 return encode_frame(headers.Cancel(package.invokeid))
@@ -306,6 +338,57 @@ def _publications(header: headers.Publish, body: bytes) -> list[bytes]:
         b64 = base64.b64encode
         return [b'%b{"base64":"%b"}}' % (start, b64(message)) for message in split_run(body)]
     return [b"%b%b}" % (start, bytes(to_json(encoding, message))) for message in split_run(body)]
+
+
+def _sends(header: headers.Send, body: bytes) -> list[bytes]:
+    """SEND for each message of a run; for an empty one, SEND without `content`."""
+    args = b'"args":{"target_client":%b,"target_node":%b' % (_encode(header.target), _encode(header.node))
+    more = b',"flow":%d,"oldest":%d,"ttl_ms":%d' % (header.flow, header.oldest, header.ttl_ms)
+    if header.headers:
+        more += b',"headers":' + _encode(header.headers)
+    messages = split_run(body)
+    if not messages:
+        return [b'{"method":"SEND"%b,"sequence":%d,%b}}' % (more, header.sequence, args)]
+    return [
+        b'{"method":"SEND"%b,"sequence":%d,%b,"content":%b}}' % (more, sequence, args, bytes(to_json(header.encoding, message)))
+        for sequence, message in enumerate(messages, header.sequence)
+    ]
+
+
+def _receipt(header: headers.Receipt) -> bytes:
+    args: dict[str, Any] = {"target_client": header.target, "target_node": header.node, "up_to": header.up_to}
+    if header.received:
+        args["received"] = header.received
+    if header.via:
+        args["via"] = header.via
+    return _encode({"method": "RECEIPT", "flow": header.flow, "args": args})
+
+
+def _arrival(package: _Package) -> bytes:
+    args = msgspec.json.decode(package.args, type=_Private) if package.args else _Private()
+    encoding, payload = _payload(args.message)
+    header = headers.Send(
+        "",
+        "",
+        package.flow,
+        package.sequence,
+        package.oldest,
+        package.ttl_ms,
+        encoding,
+        args.source_client,
+        args.source_node,
+        package.via,
+        package.headers,
+    )
+    return encode_frame(header, encode_run([payload]) if args.message else b"")
+
+
+def _acknowledgement(package: _Package) -> bytes:
+    args = msgspec.json.decode(package.args, type=_Receipt) if package.args else _Receipt()
+    header = headers.Receipt(
+        "", "", package.flow, args.up_to, args.received, args.state, args.code, args.source_client, args.source_node
+    )
+    return encode_frame(header)
 
 
 def _call(header: headers.Call, body: bytes) -> bytes:
