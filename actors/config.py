@@ -16,19 +16,17 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from majula.actorsystem.actor import MajulaActor
 from majula.auth.book import TOKENS, encode_entry
 from majula.auth.desk import WRITES, as_answer, as_change, as_note, happening
 from majula.auth.ledger import Applied, Change, Noted
-from majula.auth.operations import AUDIT, LIST, SHOW, AuditRequest
+from majula.auth.operations import AUDIT, LIST, SHOW
 from majula.auth.store import Vault
 from majula.config.actor import ConfigActorSettings
 from majula.errors import MajulaError, Overloaded
 from majula.messages.auth import Audit, Spend, Used
 from majula.messages.base import Address, Message, Role
-from majula.messages.operations import Perform, Performed, Serving, answered, perform, refused
+from majula.messages.operations import Perform, Serving, perform
 from majula.tables import Effect, InForce, TableExchange, Unconfirmed
 
 GATEWAYS = "gateway:"
@@ -63,6 +61,7 @@ class ConfigActor(MajulaActor):
             LIST.name: lambda request, _: self._vault.ledger.lines(request, time.time()),
             SHOW.name: lambda request, _: self._vault.ledger.get(request.token).line(time.time()),
         }
+        self._reading: Serving = {AUDIT.name: lambda request, _: self._vault.audited(request)}
         self._waiting: deque[_Asked] = deque()
         self._is_asked, self._writing = asyncio.Event(), asyncio.Lock()
         self._settling: dict[int, list[tuple[Address, Message]]] = {}
@@ -82,7 +81,7 @@ class ConfigActor(MajulaActor):
         elif isinstance(message, Perform) and message.operation in self._serving:
             self.send(sender, perform(message, self._serving))
         elif isinstance(message, Spend | Used | Audit) or (
-            isinstance(message, Perform) and (message.operation in WRITES or message.operation == AUDIT.name)
+            isinstance(message, Perform) and (message.operation in WRITES or message.operation in self._reading)
         ):
             self._ask(message, sender)
         elif isinstance(message, Perform):
@@ -149,8 +148,8 @@ class ConfigActor(MajulaActor):
             self._settle_all([(asked, result) for (asked, _), result in zip(changes, results, strict=True)])
         await self._note([as_note(asked.message) for asked in batch if isinstance(asked.message, Audit)], wall)
         for asked in batch:
-            if isinstance(asked.message, Perform) and asked.message.operation == AUDIT.name:
-                self.send(asked.sender, await asyncio.to_thread(_read_audit, self._vault, asked.message))
+            if isinstance(asked.message, Perform) and asked.message.operation in self._reading:
+                self.send(asked.sender, await asyncio.to_thread(perform, asked.message, self._reading))
 
     async def _note(self, notes: list[Noted], wall: float) -> None:
         """What could not be written is counted, and the count is written down as soon as there is room again."""
@@ -215,10 +214,3 @@ class ConfigActor(MajulaActor):
 def _entries(vault: Vault, wall: float) -> dict[str, bytes]:
     """The table: 10,000 tokens take 20 ms, so this is called in a thread."""
     return {digest: encode_entry(entry) for digest, entry in vault.ledger.entries(wall).items()}
-
-
-def _read_audit(vault: Vault, message: Perform) -> Performed:
-    try:
-        return answered(message, vault.audited(msgspec.msgpack.decode(message.parameters, type=AuditRequest)))
-    except MajulaError as error:
-        return refused(message, error)

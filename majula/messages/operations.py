@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from majula.errors import MajulaError, NotFound
+from majula.errors import InvalidRequest, MajulaError, NotFound
 from majula.messages.base import Message
 from majula.operations import Operation, all_operations
 
@@ -67,6 +67,8 @@ def perform(message: Perform, serving: Serving) -> Performed:
         answer = serve(msgspec.msgpack.decode(message.parameters, type=operation.request), message.caller)
     except MajulaError as error:
         return refused(message, error)
+    except msgspec.DecodeError as error:
+        return refused(message, InvalidRequest(f"{message.operation}: {error}"))
     return answered(message, answer)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from majula.actors.config import ConfigActor
 from majula.actors.router import RouterActor
 from majula.actors.rpc_broker import RpcBrokerActor
 from majula.actors.topic_manager import TopicManagerActor
@@ -40,3 +41,7 @@ class FragileTopicManager(_Fragile, TopicManagerActor):
 
 class FragileRpcBroker(_Fragile, RpcBrokerActor):
     """Role `rpc_broker`."""
+
+
+class FragileConfig(_Fragile, ConfigActor):
+    """Role `config`."""

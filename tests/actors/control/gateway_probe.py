@@ -6,6 +6,7 @@ import secrets
 from math import inf
 
 from majula.actorsystem.actor import MajulaActor, NoConfig
+from majula.auth.book import TOKENS
 from majula.messages.base import Address, Message, Role, decode, encode
 from majula.messages.routing import CloseSession, Granted, Refused
 from majula.messages.topics import Retained
@@ -16,7 +17,7 @@ from majula.topics.interest import INTEREST, SUBSCRIPTIONS
 from majula.topics.retained import RETAINED
 
 SLICES = {SUBSCRIPTIONS: "topic_manager", REGISTRATIONS: "rpc_broker", SESSIONS: "router"}
-TABLES = {INTEREST: "topic_manager", SERVICES: "rpc_broker", CLIENTS: "router"}
+TABLES = {INTEREST: "topic_manager", SERVICES: "rpc_broker", CLIENTS: "router", TOKENS: "config"}
 
 TOLD_BYTES = 100_000
 

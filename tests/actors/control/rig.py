@@ -20,15 +20,15 @@ class ControlRig(SupervisorRig):
     """Use it as an async context manager.
 
     Args:
-        role, actor: the control actor under test.
+        role, actor, config: the control actor under test.
         gateways: how many probes.
     """
 
-    def __init__(self, run_dir: Path, role: Role, actor: str, *, gateways: int = 2) -> None:
+    def __init__(self, run_dir: Path, role: Role, actor: str, *, config: bytes = b"\x80", gateways: int = 2) -> None:
         self.role = role
         self.gateways = tuple(f"gateway:{n}" for n in range(1, gateways + 1))
         probes = [ChildSpec(role=name, actor=GATEWAY_PROBE) for name in self.gateways]
-        super().__init__(run_dir, ChildSpec(role=role, actor=actor), *probes)
+        super().__init__(run_dir, ChildSpec(role=role, actor=actor, config=config), *probes)
         self.holds: dict[tuple[Role, str], Holds] = {}
         self._heard: list[tuple[Role, Message]] = []
         self._confirmed: dict[int, bool] = {}
