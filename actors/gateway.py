@@ -40,7 +40,8 @@ from majula.gateway.peers import Peer
 from majula.gateway.session import Connection, Session
 from majula.gateway.settings import GatewaySettings
 from majula.gateway.switch import Switch
-from majula.messages import auth, operations, routing, topics
+from majula.gateway.teller import Teller
+from majula.messages import auth, operations, routing, telemetry, topics
 from majula.messages.base import Address, Message, Role
 from majula.routing import admission
 from majula.routing.admission import Admission, Admitted, AskRouter, Close, Rejected
@@ -64,6 +65,7 @@ _SPEND_S = 5.0
 # Samples of the load (four a second) between two looks at who is over, and between two reports of which tokens were used.
 _LOOK_SAMPLES = 4
 _REPORT_SAMPLES = 120
+_TELL_S = 1.0
 # Names that stand for the node itself.
 _RESERVED = frozenset((PROVIDER, "raft"))
 
@@ -128,6 +130,8 @@ class GatewayActor(MajulaActor):
             module, _, name = path.partition(":")
             self._edges.append(getattr(importlib.import_module(module), name)())
         self.spawn(self._serve(), name="gateway.serve")
+        self._teller = Teller(self.incarnation, self.switch.sessions)
+        self.spawn(self._tell(), name="gateway.tell")
         self._sampling = self.loop.call_later(SAMPLE_S, self._sample, now + SAMPLE_S)
         self._arm()
 
@@ -141,6 +145,14 @@ class GatewayActor(MajulaActor):
         for edge in self._edges:
             await edge.start(self, self._sockets)
         self._is_serving = True
+
+    async def _tell(self) -> None:
+        """Once a second, what telemetry shows of the clients here. What it does not take is told anew when it is back."""
+        while True:
+            await asyncio.sleep(_TELL_S)
+            told = self._teller.next(time.time())
+            if told is not None and not self.send_role("telemetry", told):
+                self._teller.restart()
 
     def _socket_names(self) -> list[str]:
         config = self.settings
@@ -160,6 +172,8 @@ class GatewayActor(MajulaActor):
         if role == "config" and address is not None:
             for question, _ in self._spending.values():
                 self.send(address, question)
+        if role == "telemetry":
+            self._teller.restart()
         if role == "topic_manager":
             self.switch.requests.retaining.restart()
         elif role.startswith(_GATEWAYS):
@@ -189,8 +203,10 @@ class GatewayActor(MajulaActor):
                     spending = self._spending.get(number)
                     if spending is not None and not spending[1].done():
                         spending[1].set_result(message)
+                case telemetry.PublishEvent(topic=topic, payload=payload):
+                    self.switch.publish_own(topic, payload, now)
                 case _:
-                    _log.warning("gateway.unknown_message", extra={"message": type(message).__name__, "sender": sender})
+                    _log.warning("gateway.unknown_message", extra={"kind": type(message).__name__, "sender": sender})
         self._settle()
 
     def on_frames(self, frames: bytes, sender: Address) -> None:
@@ -553,7 +569,8 @@ class GatewayActor(MajulaActor):
             self._flush_peer(peer, now)
         for end in self.switch.take_slow():
             name = end.client_id if isinstance(end, Session) else end.role
-            _log.warning("client.slow", extra={"client_id": name, "dropped": "newest", "waiting_bytes": end.outbox.bytes})
+            happened = "client.slow" if isinstance(end, Session) else "gateway.slow"
+            self.event(happened, client_id=name, gateway=self.role, dropped="newest", waiting_bytes=end.outbox.bytes)
         self._send_retained()
         for role, question in self.switch.questions.take():
             if not self.send_role(role, question):

@@ -51,6 +51,11 @@ class Outside:
         """Where unsolicited messages come to."""
         return self._open().name
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is being used as a context manager just now."""
+        return self._endpoint is not None and not self._endpoint.stopped
+
     def _open(self) -> Endpoint:
         if self._endpoint is None:
             raise RuntimeError("Outside is an async context manager: use it inside `async with`")

@@ -9,6 +9,7 @@ import msgspec
 from majula.config.schema import Gateway, NodeConfig
 from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.messages.base import Role
+from majula.telemetry.settings import TelemetrySettings
 from majula.topics.retained import RetainedSettings
 
 
@@ -20,7 +21,10 @@ def settings_of(config: NodeConfig, *, edges: tuple[str, ...] = (), version: str
         version: of Majula, likewise.
     """
     gateways = tuple(gateway_role(entry) for entry in config.majula_servers)
-    found: dict[Role, msgspec.Struct] = {"topic_manager": RetainedSettings(limit_bytes=config.limits.retained_bytes)}
+    found: dict[Role, msgspec.Struct] = {
+        "telemetry": TelemetrySettings(version=version, data_dir=config.data_dir, level=config.log.level),
+        "topic_manager": RetainedSettings(limit_bytes=config.limits.retained_bytes),
+    }
     for entry in config.majula_servers:
         found[gateway_role(entry)] = _gateway(entry, gateways, edges, version)
     return found

@@ -112,6 +112,10 @@ class Routes:
             _keep(self._by_header, header_bytes, route)
         return route, asked
 
+    def find_own(self, header: Publish) -> Route:
+        """The route of what the node itself publishes, on a topic that is closed to clients."""
+        return self._make(header)
+
     def find_for_peer(self, header_bytes: bytes) -> Route:
         """The route of a PUBLISH that came from another gateway: to sessions of this one only.
 

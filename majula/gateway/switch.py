@@ -54,8 +54,10 @@ from majula.wire.frames import (
     count_run,
     decode_header,
     encode_frame,
+    encode_run,
 )
 from majula.wire.headers import (
+    JSON,
     PROTOCOL_VERSION,
     RETAIN,
     Ack,
@@ -418,6 +420,13 @@ class Switch:
                             self._out.answer(session, chunk[start:end], now)
                 case _:
                     raise ProtocolError(f"{type(header).__name__} does not travel between gateways")
+
+    def publish_own(self, topic: str, payload: bytes, now: float) -> None:
+        """Publish a JSON text of the node's own, on a topic below `$SYS.`, to every subscriber of the node."""
+        header = Publish(topic, JSON)
+        body = encode_run([payload])
+        frame = encode_frame(header, body)
+        self._publishing.deliver(self.routes.find_own(header), frame, (0, len(frame) - len(body), len(frame)), now)
 
     # --- what waits
 

@@ -12,19 +12,20 @@ import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from majula.actorsystem.process import describe, freeze, new_loop
 from majula.actorsystem.rundir import RunDirError, prepare
 from majula.config import LoadedConfig
-from majula.messages.base import Role
+from majula.messages.base import Address, Message, Role
 from majula.messages.supervision import Report, RoleEntry
 from majula.runner.control import ControlSocket
 from majula.runner.descriptors import raise_limit
 from majula.runner.exits import BAD_CONFIG, CRASHED, OK, NodeExit
 from majula.runner.handout import Handout
+from majula.runner.insight import Insight
 from majula.runner.lifelog import LifeLog, LogBridge
 from majula.runner.listeners import Listeners
 from majula.runner.lock import DirectoryLock
@@ -36,7 +37,7 @@ from majula.runner.tree import Tree, TreeEnded, adopt_orphans, wait_for_former_t
 from majula.runner.turnaway import TurnAway
 from majula.supervision import RestartBudget
 from majula.supervision.budget import BudgetLimits
-from majula.telemetry.events import level_of
+from majula.telemetry.events import Level, level_of
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Node:
         self._trees = 0
         self._incarnations: dict[Role, int] = {}
         self._readiness = Readiness(plan.roles)
+        self._insight = Insight(self._config, began_at=self._started_at, send=self._send)
         self._board = StatusBoard(self._config, plan.listeners, began_at=self._started_at)
 
     def run(self) -> int:
@@ -189,12 +191,14 @@ class Node:
             incarnation=self._trees,
             on_roles=self._on_roles,
             on_report=self._on_report,
+            on_level=self._on_level,
         )
         try:
             self._loop.run_until_complete(self._serve(tree))
         finally:
             tree.end()
             self._tree = None
+            self._insight.tree_ended()
             self._readiness.tree_ended()
             self._turn_away.end_all()
 
@@ -288,6 +292,7 @@ class Node:
             self._incarnations[role] = max(entry.incarnation, self._incarnations.get(role, 0))
         self._readiness.roles_came(roles)
         self._look_whether_ready()
+        self._insight.roles_came(roles, state=self._state, trees=self._trees)
 
     def _on_report(self, report: Report) -> None:
         fields: dict[str, object] = {"incarnation": report.incarnation, "supervisor": report.supervisor}
@@ -296,10 +301,13 @@ class Node:
         self._log.write(
             report.context, level_of(report.context), role=report.offender, pid=report.pid, reason=report.reason, **fields
         )
+        said = {"offender": report.offender, **fields, **({"reason": report.reason} if report.reason else {})}
+        self._insight.event(report.context, role=report.offender, pid=report.pid, fields=said)
         self._readiness.reported(report)
         if report.context == "child.quarantined":
             self._turn_away.begin(found.name for found in self._plan.listeners if found.role == report.offender)
         self._look_whether_ready()
+        self._insight.state_is(self._state, self._trees)
 
     def _look_whether_ready(self) -> None:
         if self._signals:
@@ -334,6 +342,18 @@ class Node:
 
     def _say(self, event: str, level: Literal["info", "warning", "error"], *, reason: str = "", **fields: object) -> None:
         self._log.write(event, level, role="runner", pid=os.getpid(), reason=reason, **fields)
+        said = {**fields, **({"reason": reason} if reason else {})}
+        self._insight.event(event, role="runner", pid=os.getpid(), fields=said)
+        self._insight.state_is(self._state, self._trees)
+
+    def _send(self, target: Address, message: Message) -> bool:
+        return self._tree is not None and self._tree.send(target, message)
+
+    def _on_level(self, level: str) -> None:
+        for known in get_args(Level):
+            if known == level:
+                self._log.set_level(known)
+                logging.getLogger().setLevel(known.upper())
 
     async def _status(self) -> dict[str, object]:
         return await self._board.read(state=self._state, tree=self._tree, trees=self._trees)

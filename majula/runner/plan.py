@@ -1,6 +1,7 @@
 """From a node's configuration to its tree: which supervisors, which children with which settings, which listening sockets.
 
     supervisor:root (one_for_one)
+    ├── telemetry
     ├── supervisor:control (one_for_one)   router, topic_manager, rpc_broker
     └── supervisor:data (one_for_one)      one gateway for each `majula_servers` entry
 
@@ -36,6 +37,9 @@ CONTROL: Mapping[Role, str] = {
 }
 
 
+OBSERVING: Mapping[Role, str] = {"telemetry": "majula.actors.telemetry.TelemetryActor"}
+"""Below the root, before all that they observe; the node serves without them."""
+
 _NOTHING = b"\x80"
 """An empty map: the settings of an actor that has none."""
 
@@ -59,6 +63,7 @@ class Plan(msgspec.Struct, frozen=True):
 def make_plan(
     config: NodeConfig,
     *,
+    observing: Mapping[Role, str] = OBSERVING,
     control: Mapping[Role, str] = CONTROL,
     gateway: str = GATEWAY,
     edges: tuple[str, ...] = EDGES,
@@ -66,6 +71,7 @@ def make_plan(
     """The tree of `config`.
 
     Args:
+        observing: class path of each actor that only looks on, by role.
         control: class path of each control actor, by role.
         gateway: class path of the gateways.
         edges: what they serve, `module:Class`.
@@ -76,16 +82,19 @@ def make_plan(
         role: msgspec.msgpack.encode(found) for role, found in settings_of(config, edges=edges, version=__version__).items()
     }
     decided = tuple(ChildSpec(role=role, actor=actor, config=settings.get(role, _NOTHING)) for role, actor in control.items())
+    looking_on = tuple(
+        ChildSpec(role=role, actor=actor, config=settings.get(role, _NOTHING)) for role, actor in observing.items()
+    )
     supervisors = (
         _supervisor("control", decided),
         _supervisor("data", tuple(_gateway(role, settings[role], listeners, gateway) for role in gateways)),
     )
-    classes = [SUPERVISOR, *control.values(), gateway]
+    classes = [SUPERVISOR, *observing.values(), *control.values(), gateway]
     return Plan(
-        root=SupervisorSettings(children=supervisors, is_root=True),
+        root=SupervisorSettings(children=(*looking_on, *supervisors), is_root=True),
         listeners=listeners,
         modules=(*(path.rpartition(".")[0] for path in classes), *(edge.partition(":")[0] for edge in edges)),
-        roles=(ROOT, *(spec.role for spec in supervisors), *control, *gateways),
+        roles=(ROOT, *observing, *(spec.role for spec in supervisors), *control, *gateways),
     )
 
 

@@ -13,10 +13,12 @@ import majula
 from majula.config import NodeConfig
 from majula.messages.base import Role
 from majula.messages.supervision import ChildStatus, Death, Status
+from majula.runner.insight import insecure_listeners
 from majula.runner.listeners import Listener
 from majula.runner.plan import ROOT
 from majula.runner.summary import address_of
 from majula.runner.tree import Tree
+from majula.telemetry.board import role_line
 
 State = Literal["starting", "serving", "degraded", "recovering", "draining", "stopping"]
 """`degraded`: a role is in quarantine, the rest serves. `recovering`: a role is away and is being started again."""
@@ -60,6 +62,7 @@ class StatusBoard:
             "addresses": [
                 {"name": listener.name, "role": listener.role, "address": address_of(listener)} for listener in self._listeners
             ],
+            "insecure": list(insecure_listeners(self._config)),
             "admin_pid": 0 if tree is None else tree.admin_pid,
             "roles": [] if tree is None else await self._roles(tree, trees),
         }
@@ -68,14 +71,15 @@ class StatusBoard:
         """Every role, below its supervisor. What a supervisor that does not answer said last is marked as not fresh."""
         names = {entry.address: role for role, entry in tree.roles.items()}
         answers = await tree.statuses()
-        found = [_plain(self._root(tree, trees), "runner", names, is_fresh=True)]
+        found = [role_line(self._root(tree, trees), supervisor="runner", names=names, is_fresh=True)]
         for supervisor, answer in answers.items():
             if answer is not None:
                 self._known[supervisor] = answer
             known = self._known.get(supervisor)
             children = known.children if known is not None else ()
-            found += [_plain(child, supervisor, names, is_fresh=answer is not None) for child in children]
-        return found
+            found += [role_line(child, supervisor=supervisor, names=names, is_fresh=answer is not None) for child in children]
+        plain: list[dict[str, object]] = msgspec.to_builtins(found)
+        return plain
 
     def _root(self, tree: Tree, trees: int) -> ChildStatus:
         entry = tree.roles.get(ROOT)
@@ -92,13 +96,3 @@ class StatusBoard:
             up_s=now - tree.began_at,
             silent_s=0.0,
         )
-
-
-def _plain(child: ChildStatus, supervisor: Role, names: dict[str, Role], *, is_fresh: bool) -> dict[str, object]:
-    plain: dict[str, object] = msgspec.to_builtins(child)
-    # `Death` travels as an array; people and programs read it by name. Queues are those to a role, where it is known.
-    plain["deaths"] = [
-        {"ago_s": round(death.ago_s, 3), "reason": death.reason, "incarnation": death.incarnation} for death in child.deaths
-    ]
-    plain["queues"] = {names.get(address, address): size for address, size in child.queues.items()}
-    return {"supervisor": supervisor, "is_fresh": is_fresh, **plain}

@@ -39,6 +39,7 @@ from majula.messages.supervision import (
     StatusRequest,
     Stop,
 )
+from majula.messages.telemetry import SetLevel
 from majula.runner.plan import ROOT
 from majula.supervision import Pulse, SupervisorSettings
 
@@ -67,6 +68,7 @@ class Tree:
         incarnation: which tree of this node's life this is, from 1.
         on_roles: called with each version of the registry.
         on_report: called with each lifecycle event.
+        on_level: called when somebody wants the runner to log from another level on.
     Raises:
         TreeEnded: it did not start.
     """
@@ -79,9 +81,10 @@ class Tree:
         incarnation: int,
         on_roles: Callable[[dict[Role, RoleEntry]], None],
         on_report: Callable[[Report], None],
+        on_level: Callable[[str], None],
     ) -> None:
         self._node_id, self._incarnation = node_id, incarnation
-        self._on_roles, self._on_report = on_roles, on_report
+        self._on_roles, self._on_report, self._on_level = on_roles, on_report, on_level
         try:
             self._system = System(run_dir)
         except (ActorSystemException, OSError) as error:
@@ -131,6 +134,10 @@ class Tree:
                 loop.remove_reader(self._system.admin.fileno())
                 if self._root_pidfd >= 0:
                     loop.remove_reader(self._root_pidfd)
+
+    def send(self, target: Address, message: Message) -> bool:
+        """Queue a message to an actor of the tree. False: it was not taken."""
+        return self._outside.is_open and self._outside.send(target, message)
 
     async def statuses(self) -> dict[Role, Status | None]:
         """The answer of each supervisor, asked at once; None where it did not come."""
@@ -259,6 +266,8 @@ class Tree:
                 self._root_started(message.pid)
             case StartFailed():
                 self._ended(f"the root supervisor could not start: {message.reason}")
+            case SetLevel():
+                self._on_level(message.level)
             case Escalate():
                 self._ended(f"{message.offender} cannot be kept alive: {message.reason}", is_final=True)
 

@@ -87,6 +87,16 @@ EVENTS: Final[Mapping[str, Declared]] = {
     "config.warning": Declared("warning", "Something in the configuration deserves a look.", {"reason": "what"}),
     "flight.dumped": Declared("info", "The flight recorder was written.", {"file": "where to", "reason": "why"}),
     "flight.failed": Declared("warning", "The flight recorder could not be written.", {"reason": "why"}),
+    "gateway.slow": Declared(
+        "warning",
+        "A gateway does not take what another one has for its clients; messages are dropped from now on.",
+        {
+            "client_id": "which",
+            "gateway": "who says it",
+            "waiting_bytes": "what waits for it",
+            "dropped": "which messages are dropped",
+        },
+    ),
     "log.level_changed": Declared(
         "info", "A role logs from another level on.", {"changed_role": "whose", "level": "from which level", "who": "by whom"}
     ),

@@ -30,15 +30,23 @@ def test_every_supervisor_of_the_tree_is_valid() -> None:
     plan = make_plan(config(gateway(), gateway(port=18081)))
     validate(plan.root)
     for child in plan.root.children:
-        validate(msgspec.msgpack.decode(child.config, type=SupervisorSettings))
+        if child.role.startswith("supervisor:"):
+            validate(msgspec.msgpack.decode(child.config, type=SupervisorSettings))
 
 
 def test_both_supervisors_are_vital() -> None:
-    assert all(child.vital for child in make_plan(config(gateway())).root.children)
+    vital = {child.role for child in make_plan(config(gateway())).root.children if child.vital}
+    assert vital >= {"supervisor:control", "supervisor:data"}
+
+
+def test_node_serves_without_telemetry() -> None:
+    (telemetry,) = [child for child in make_plan(config(gateway())).root.children if child.role == "telemetry"]
+    assert not telemetry.vital
 
 
 def test_control_supervisor_starts_before_the_data_supervisor() -> None:
-    assert [child.role for child in make_plan(config(gateway())).root.children] == ["supervisor:control", "supervisor:data"]
+    started = [child.role for child in make_plan(config(gateway())).root.children]
+    assert started[-3:] == ["telemetry", "supervisor:control", "supervisor:data"]
 
 
 def test_gateways_are_vital_together() -> None:
@@ -78,12 +86,13 @@ def test_native_port_that_is_off_is_neither_bound_nor_asked_for() -> None:
 
 
 def test_node_is_ready_when_supervisors_control_actors_and_gateways_run() -> None:
-    assert make_plan(config(gateway())).roles == (
+    assert set(make_plan(config(gateway())).roles) >= {
         "supervisor:root",
+        "telemetry",
         "supervisor:control",
         "supervisor:data",
         "router",
         "topic_manager",
         "rpc_broker",
         "gateway:18080",
-    )
+    }
