@@ -60,6 +60,15 @@ def read_secret(path: Path) -> str:
     return text
 
 
+def file_sign(path: Path | None) -> tuple[int, int, int] | None:
+    """Something that is another one when the file has been written or replaced; None: it is not there."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
 def shown(path: Path) -> str:
     """A path as messages show it: whole, as it is to be typed, and never raw to a terminal."""
     text = str(path)

@@ -18,16 +18,21 @@ class ConfigShowRequest(msgspec.Struct, frozen=True):
 
 
 class ConfigDocument(msgspec.Struct, frozen=True):
-    """A configuration. document: secrets are shown as `***`. file: where it was read from."""
+    """A configuration. document: secrets are shown as `***`. file: where it was read from; empty: the built-in configuration.
+
+    restart: keys of the newest revision that are in force only after a restart.
+    """
 
     revision: int
     document: dict[str, Any]
     file: str = ""
     warnings: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
 
 
 class ConfigChangeRequest(msgspec.Struct, frozen=True):
-    """change: the keys to set (nested; null takes a key out), or text: a whole file.
+    """change: the keys to set (nested; null takes a key out; an entry of a list is named by its port, group or position, as in
+    `{"majula_servers": {"18080": {"hosts": ["garage.local"]}}}`), or text: a whole file.
 
     revision: the one that the change was made for; another in force is a conflict. 0: whatever is in force.
     dry_run: say what would happen and change nothing.
@@ -49,7 +54,10 @@ class ConfigItem(msgspec.Struct, frozen=True):
 
 
 class ConfigChangeAnswer(msgspec.Struct, frozen=True):
-    """What was (or, with `dry_run`, would be) changed, as one."""
+    """What was (or, with `dry_run`, would be) changed, as one. revision: in force from now on; with `dry_run` the old one.
+
+    reachable: what listens where after it, and what protects it.
+    """
 
     revision: int
     items: tuple[ConfigItem, ...]
