@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from majula.errors import InternalError, LimitReached, MajulaError, NotNow
+from majula.errors import InternalError, LimitReached, MajulaError, NotNow, Unauthorized
 
 JSON_TYPE = "application/json; charset=utf-8"
 
@@ -54,7 +54,10 @@ def error_headers(error: MajulaError) -> dict[str, str]:
     if isinstance(error, NotNow) and error.retry_after_s:
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
     if isinstance(error, LimitReached):
-        return {"Retry-After": "1"}
+        after_s = error.detail.get("retry_after_s")
+        return {"Retry-After": str(max(1, math.ceil(after_s))) if isinstance(after_s, int | float) else "1"}
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="majula"'}  # RFC 9110, 11.6.1
     return {}
 
 

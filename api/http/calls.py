@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from majula.api.http.answers import internal_error
-from majula.api.http.exchange import attach_for, attached
+from majula.api.http.exchange import attach_for, who_of
 from majula.api.http.wording import json_answer
 from majula.errors import Cancelled, LimitReached, MajulaError, NotFound, Overloaded, from_code
 from majula.gateway.edge import EdgeContext
@@ -116,8 +116,7 @@ class StartedCalls:
         Raises:
             NotFound: there is none of that name here (any more), or it is somebody else's.
         """
-        async with attached(self._context, http) as asker:
-            who = asker.who
+        who = who_of(self._context, http)
         call = self._calls.get(name)
         if call is None or call.who != who:
             raise NotFound("there is no such call; a result is kept for a minute, by the gateway where the call was begun")

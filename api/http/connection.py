@@ -20,10 +20,11 @@ from aiohttp.web_protocol import RequestHandler
 from majula.api.http.answers import JSON_TYPE, SAFETY_HEADERS, error_body, internal_error, raw_refusal
 from majula.api.http.events import OpenStream
 from majula.api.http.parameters import body_limit
-from majula.api.http.rules import Rules, refusal
+from majula.api.http.rules import Rules, bearer_of, refusal
 from majula.api.websocket.connection import Tally, WebSocketConnection
 from majula.api.websocket.handshake import Opening, open_websocket, wants_upgrade
 from majula.errors import InvalidRequest, MajulaError, Overloaded
+from majula.gateway.accounts import Identity
 from majula.gateway.edge import EdgeContext
 from majula.wire.http_head import Head, RequestReader
 
@@ -94,6 +95,7 @@ class HttpConnection(asyncio.Protocol):
         self._moved_at = 0.0
         self._unsent_bytes = 0
         self._ends_at: float | None = None
+        self._address = ""
         self.started = 0
         self.finished = 0
         self.stream: OpenStream | None = None
@@ -104,6 +106,8 @@ class HttpConnection(asyncio.Protocol):
         # A cast: uvloop's transports have the methods of asyncio.Transport without being instances of it.
         transport = cast(asyncio.Transport, transport)
         self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
         self._began_at = self._moved_at = self._now()
         door = self._door
         if len(door.connections) + len(door.websockets) >= self._limits.connections:
@@ -194,8 +198,14 @@ class HttpConnection(asyncio.Protocol):
         if not isinstance(opening, Opening) or self.started > self.finished or self._transport is None:
             self._refuse(opening if isinstance(opening, MajulaError) else InvalidRequest("another request is not answered yet"))
             return
-        transport, self._transport = self._transport, None
         door = self._door
+        try:
+            identity = self._identify(head, opening)
+            door.context.switch.load.check()
+        except MajulaError as error:
+            self._refuse(error)
+            return
+        transport, self._transport = self._transport, None
         door.connections.discard(self)
         door.tally.connections = len(door.connections)
         if self._framework is not None:
@@ -203,9 +213,18 @@ class HttpConnection(asyncio.Protocol):
             self._framework.transport = None
             self._framework.connection_lost(None)
             self._framework = None
-        websocket = WebSocketConnection(door.context, opening, tally=door.websocket_tally, on_lost=door.websockets.discard)
+        websocket = WebSocketConnection(
+            door.context, opening, identity=identity, tally=door.websocket_tally, on_lost=door.websockets.discard
+        )
         door.websockets.add(websocket)
         websocket.take_over(transport, self._reader.take_rest())
+
+    def _identify(self, head: Head, opening: Opening) -> Identity:
+        """Who opens a WebSocket: by a header, or in a browser, which cannot set one, by a subprotocol entry."""
+        token = bearer_of(head.get("authorization"))
+        if token and opening.token:
+            raise InvalidRequest("a token stands in Authorization or among the subprotocols, not in both")
+        return self._door.context.switch.accounts.identify(token or opening.token, self._address, self._now())
 
     def _pass_on(self, data: bytes) -> None:
         if self._transport is None:

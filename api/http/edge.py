@@ -9,22 +9,23 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from majula.api.entrance import Entrance, server_context
 from majula.api.http.answers import JSON_TYPE, SAFETY_HEADERS, error_body, error_headers, internal_error
 from majula.api.http.calls import STARTED_CALLS, StartedCalls
 from majula.api.http.connection import IDLE_S, Answering, HttpConnection, HttpTally
-from majula.api.http.routes import make_routes
-from majula.api.http.rules import Rules, make_rules
+from majula.api.http.exchange import IDENTITY
+from majula.api.http.routes import HEALTH, make_routes
+from majula.api.http.rules import Rules, bearer_of, make_rules
 from majula.api.http.sessions import SESSIONS, Sessions
 from majula.api.websocket.connection import Tally, WebSocketConnection
-from majula.errors import InvalidRequest, MajulaError, MethodNotAllowed, NotFound, TooLarge, UnsupportedMedia
+from majula.errors import ConfigError, InvalidRequest, MajulaError, MethodNotAllowed, NotFound, TooLarge, UnsupportedMedia
 from majula.gateway.edge import EdgeContext
+from majula.gateway.settings import GatewaySettings
 
 log = logging.getLogger("majula.http")
 
 SWEEP_S = 0.5
 """How exactly the deadlines of connections are kept."""
-
-_BACKLOG = 1024
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
@@ -52,6 +53,7 @@ class HttpEdge:
         self._runner: web.AppRunner | None = None
         self._sessions: Sessions | None = None
         self._calls: StartedCalls | None = None
+        self._entrance: Entrance | None = None
         self._server: asyncio.AbstractServer | None = None
         self._socket: socket.socket | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -70,7 +72,6 @@ class HttpEdge:
         if not settings.http_socket:
             return
         self._socket = sockets[settings.http_socket]
-        self.rules = make_rules(bind=settings.bind, hosts=settings.hosts, origins=settings.origins)
         app = web.Application(middlewares=[self._answer])
         app.add_routes(make_routes(context))
         self._sessions = app[SESSIONS] = Sessions(context)
@@ -94,8 +95,25 @@ class HttpEdge:
             )
 
         self.answering = answering
-        self._server = await loop.create_server(lambda: HttpConnection(self), sock=self._socket, backlog=_BACKLOG)
+        self._entrance = Entrance(loop, lambda: HttpConnection(self), spawn=context.spawn, handshakes=settings.limits.connections)
+        self.renew(settings)
+        self._server = await self._entrance.open(self._socket)
         self._sweep_timer = loop.call_later(SWEEP_S, self._sweep)
+
+    def renew(self, settings: GatewaySettings) -> None:
+        """See `Edge`."""
+        if self._entrance is None:
+            return
+        context = self._entrance.context
+        try:
+            context = server_context(settings.cert_file, settings.key_file) if settings.cert_file else None
+        except ConfigError as error:
+            if context is None:
+                raise
+            log.error("certificate.refused", extra={"reason": error.message})
+        self._entrance.renew(ip_allow=settings.ip_allow, context=context)
+        scheme = "https" if context is not None else "http"
+        self.rules = make_rules(bind=settings.bind, hosts=settings.hosts, origins=settings.origins, scheme=scheme)
 
     async def drain(self, deadline: float) -> None:
         """See `Edge`. Event streams end, as their clients were told to reconnect; WebSockets stay until the switch ends them."""
@@ -122,6 +140,8 @@ class HttpEdge:
             self._sweep_timer.cancel()
         if self._server is not None:
             self._server.close()
+        if self._entrance is not None:
+            self._entrance.close()
         for connection in list(self.connections):
             connection.abort()
         for websocket in list(self.websockets):
@@ -132,7 +152,7 @@ class HttpEdge:
     def statistics(self) -> dict[str, int | float | str]:
         """See `Edge`."""
         http, sockets = self.tally, self.websocket_tally
-        return {
+        found: dict[str, int | float | str] = {
             "http_connections": len(self.connections),
             "http_connections_opened": http.connections_opened,
             "http_requests": http.requests,
@@ -149,6 +169,9 @@ class HttpEdge:
             "websocket_violations": sockets.violations,
             "websocket_failed": sockets.failed,
         }
+        if self._entrance is not None:
+            found |= self._entrance.statistics("http")
+        return found
 
     def _sweep(self) -> None:
         now = self.context.loop.time()
@@ -169,6 +192,7 @@ class HttpEdge:
         try:
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 return web.Response(status=204, headers=_PREFLIGHT)  # the origin was judged already
+            self._identify(request)
             return await handler(request)
         except MajulaError as error:
             return _error_answer(error)
@@ -188,6 +212,17 @@ class HttpEdge:
             connection = getattr(request.protocol, "connection", None)
             if connection is not None:
                 connection.finished += 1
+
+    def _identify(self, request: web.Request) -> None:
+        """Who asks. Whether the node lives is told to anybody; who shows a token hears more."""
+        token = bearer_of(request.headers.get("Authorization", ""))
+        try:
+            identity = self.context.switch.accounts.identify(token, request.remote or "", self.context.loop.time())
+        except MajulaError:
+            if request.path != HEALTH:
+                raise
+        else:
+            request[IDENTITY] = identity
 
     async def _on_response_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         for name, value in SAFETY_HEADERS.items():

@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 from aiohttp import web
 
 from majula.errors import InvalidRequest, Unavailable, from_code
+from majula.gateway.accounts import Identity
 from majula.gateway.edge import EdgeContext
 from majula.gateway.exchange import Exchange
+from majula.gateway.permissions import check_operation
 from majula.gateway.session import Connection, Session
+from majula.operations import Operation
 from majula.wire.headers import AnyHeader, Call, Error, Publish, Request
 
 _MAX_NAME_BYTES = 128
@@ -40,6 +44,36 @@ def label_of(request: web.Request) -> str:
     return checked_name(request.match_info.get("client", ""), "a client id")
 
 
+IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
+"""Of each request but those that anybody may make: set before its route serves it."""
+
+
+def identity_of(http: web.BaseRequest) -> Identity | None:
+    """On whose behalf a request was sent; None: it was not asked."""
+    return http.get(IDENTITY)
+
+
+def who_of(context: EdgeContext, http: web.BaseRequest) -> str:
+    """As `Session.who` of a session that this request would open.
+
+    Raises:
+        Unauthorized: somebody has to say who he is, and was not asked.
+    """
+    return (identity_of(http) or context.switch.accounts.anybody()).who
+
+
+def permit(http: web.BaseRequest, operation: Operation, request: msgspec.Struct) -> None:
+    """Ask for the scope of an operation before anything is begun for it.
+
+    Raises:
+        PermissionDenied: `scope` names what is missing.
+    """
+    identity = identity_of(http)
+    if identity is not None and not identity.grants.is_all and operation.scope:
+        is_pattern = bool(getattr(request, "pattern", False))
+        check_operation(identity.grants, operation.scope, operation.scope_object(request), pattern=is_pattern)
+
+
 def attach_for(
     context: EdgeContext, http: web.BaseRequest, connection: Connection, *, surface: str = "http", label: str = ""
 ) -> Session:
@@ -48,7 +82,7 @@ def attach_for(
     Raises:
         InvalidRequest, LimitReached, Draining: as `EdgeContext.attach`.
     """
-    return context.attach(connection, surface=surface, label=label)
+    return context.attach(connection, surface=surface, label=label, identity=identity_of(http))
 
 
 async def admit_for(
@@ -60,7 +94,9 @@ async def admit_for(
         Conflict, InvalidRequest, LimitReached, Draining: as `EdgeContext.admit`.
     """
     agent = http.headers.get("User-Agent", "")[:128]
-    return await context.admit(connection, surface="http", client_id=client_id, secret=secret, agent=agent)
+    return await context.admit(
+        connection, surface="http", client_id=client_id, secret=secret, agent=agent, identity=identity_of(http)
+    )
 
 
 class Asker:
@@ -74,11 +110,6 @@ class Asker:
     def client_id(self) -> str:
         """The label, or the name that the gateway made."""
         return self._exchange.session.client_id
-
-    @property
-    def who(self) -> str:
-        """On whose behalf: as `Session.who`."""
-        return self._exchange.session.who
 
     async def ask(self, header: Publish | Call | Request, body: bytes) -> tuple[AnyHeader, bytes]:
         """The answer: ACK, REPLY or RESULT. A call has a deadline of its own; everything else is given `ANSWER_S`.

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from majula.api.http import calls, planned, rpc, sessions, topics
 from majula.api.http.answers import JSON_TYPE
-from majula.api.http.exchange import attached
+from majula.api.http.exchange import attached, identity_of, permit
 from majula.api.http.parameters import read_parameters, read_parts
 from majula.api.http.typed import path_texts, typed_request
 from majula.api.http.wording import json_answer
@@ -26,6 +26,7 @@ from majula.wire.headers import Request as WireRequest
 
 BASE = "/majula"
 OUTER = "/majula/v1"
+HEALTH = f"{BASE}/health"
 
 InnerServing = Callable[[EdgeContext, web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
 OuterServing = Callable[[EdgeContext, web.Request, Any], Awaitable[web.StreamResponse]]
@@ -70,7 +71,7 @@ def template(operation: Operation) -> str:
 
 def make_routes(context: EdgeContext) -> list[web.RouteDef]:
     """Every route of the gateway, the most specific first."""
-    routes: list[web.RouteDef] = [web.get(f"{BASE}/health", _health(context))]
+    routes: list[web.RouteDef] = [web.get(HEALTH, _health(context))]
     operations = {operation.name: operation for operation in all_operations()}
     for path, name in SHORT_PATHS.items():
         routes.append(web.get(path, _outer(context, operations[name])))
@@ -108,6 +109,7 @@ def _outer(context: EdgeContext, operation: Operation) -> Handler:
         path = path_texts(request)
         parts = await read_parts(request, context.settings.limits)
         typed = typed_request(operation, parts, path, nesting=context.settings.limits.nesting)
+        permit(request, operation, typed)
         return await serving(context, request, typed)
 
     return handle
@@ -141,7 +143,10 @@ async def _unbuilt(context: EdgeContext, http: web.Request, request: Any) -> web
 def _health(context: EdgeContext) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         health = context.health()
-        shown = {"live": bool(health.get("live", True)), "ready": bool(health.get("ready", False))}
+        shown: dict[str, object] = {"live": bool(health.get("live", True)), "ready": bool(health.get("ready", False))}
+        identity = identity_of(request)
+        if identity is not None and identity.token is not None and identity.grants.allows("observe", "status"):
+            shown["roles"] = health.get("roles", {})
         return web.Response(
             status=200 if shown["ready"] else 503, body=msgspec.json.encode(shown), headers={"Content-Type": JSON_TYPE}
         )

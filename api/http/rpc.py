@@ -8,12 +8,12 @@ import msgspec
 from aiohttp import web
 
 from majula.api.http.calls import STARTED_CALLS, fault_error
-from majula.api.http.exchange import Asker, attached, checked_name, label_of
+from majula.api.http.exchange import Asker, attached, checked_name, label_of, permit
 from majula.api.http.parameters import as_text
 from majula.api.http.wording import json_answer
 from majula.errors import InvalidRequest
 from majula.gateway.edge import EdgeContext
-from majula.rpc.operations import CallRequest, Service, ServicesAnswer, ServicesRequest
+from majula.rpc.operations import CALL, CallRequest, Service, ServicesAnswer, ServicesRequest
 from majula.wire import jsontext
 from majula.wire.headers import JSON, MSGPACK, Call, Fault, Request, Result
 from majula.wire.package import to_json_text
@@ -52,6 +52,7 @@ async def rpc(context: EdgeContext, http: web.Request, parameters: dict[str, Any
     function = checked_name(as_text(parameters, "fun"), "fun")
     node = checked_name(as_text(parameters, "target_node"), "target_node")
     provider = checked_name(as_text(parameters, "provider"), "provider")
+    permit(http, CALL, CallRequest(function))
     arguments = _arguments(parameters, nesting=context.settings.limits.nesting)
     async with attached(context, http, label_of(http)) as asker:
         fault, result = await _called(asker, Call(0, function, JSON, 10_000, provider, node), _encode(arguments))

@@ -47,9 +47,17 @@ def refusal(head: Head, rules: Rules) -> MajulaError | None:
         return WrongHost(f"this gateway does not serve the host {host[1][:255]}", host=host[1][:255])
     if not _is_same_site(head, host[1].lower(), host[2], rules):
         return CrossSite("requests from other web sites are not served; name the origin in the configuration if it is yours")
+    if sum(name == "authorization" for name, _ in head.headers) > 1:
+        return InvalidRequest("Authorization stands once in a request")
     if head.query and _carries_secret(head.query):
         return InvalidRequest("a token does not belong in a URL; send it in the header Authorization: Bearer")
     return None
+
+
+def bearer_of(authorization: str) -> str:
+    """The token in the value of an Authorization header; empty: there is none (RFC 6750, 2.1)."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _is_same_site(head: Head, host: str, port: str | None, rules: Rules) -> bool:

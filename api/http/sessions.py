@@ -22,9 +22,9 @@ from aiohttp import web
 
 from majula.api.http.answers import SAFETY_HEADERS
 from majula.api.http.events import pour
-from majula.api.http.exchange import admit_for, attached
+from majula.api.http.exchange import admit_for, who_of
 from majula.api.http.wording import json_answer
-from majula.errors import InvalidRequest, MajulaError, NotFound, Overloaded, Unauthorized
+from majula.errors import InvalidRequest, LimitReached, MajulaError, NotFound, Overloaded, Unauthorized
 from majula.gateway.edge import EdgeContext
 from majula.gateway.operations import (
     PackagesAnswer,
@@ -88,8 +88,16 @@ class HttpSession:
         )
 
     def receive(self, packages: tuple[dict[str, object], ...]) -> None:
-        """What the client sends. Whatever is wrong in it is answered on the stream."""
-        self._used_at = now = self._context.loop.time()
+        """What the client sends. Whatever is wrong in it is answered on the stream.
+
+        Raises:
+            LimitReached: it has sent too much; a WebSocket would not be read for so long.
+        """
+        now = self._context.loop.time()
+        if self.session.ready_at > now:
+            after_s = round(self.session.ready_at - now, 3)
+            raise LimitReached("this session has sent more than is allowed in this time", limit="rate", retry_after_s=after_s)
+        self._used_at = now
         taken = self._packages.receive(_encode({"method": "BATCH", "packages": packages}))
         for answer in taken.answers:
             self._answers.append(answer)
@@ -243,8 +251,7 @@ class Sessions:
             NotFound: there is none of that name here (any more), or it is somebody else's.
             Unauthorized: the header does not carry its secret.
         """
-        async with attached(self._context, http) as asker:
-            who = asker.who
+        who = who_of(self._context, http)
         session = self._sessions.get(name)
         if session is None or session.is_over or session.session.who != who:
             raise NotFound("there is no such session; it has ended, or belongs to another gateway")

@@ -30,6 +30,7 @@ from majula.errors import (
     TooLarge,
     Unavailable,
 )
+from majula.gateway.accounts import Identity
 from majula.gateway.edge import EdgeContext
 from majula.gateway.session import Session
 from majula.wire import websocket
@@ -83,15 +84,23 @@ class WebSocketConnection(asyncio.Protocol):
 
     Args:
         opening: what was agreed; its answer is written here.
+        identity: who opened it; None: it was not asked.
         tally: shared by the connections of the edge.
         on_lost: called once when the transport is gone.
     """
 
     def __init__(
-        self, context: EdgeContext, opening: Opening, *, tally: Tally, on_lost: Callable[[WebSocketConnection], None]
+        self,
+        context: EdgeContext,
+        opening: Opening,
+        *,
+        identity: Identity | None = None,
+        tally: Tally,
+        on_lost: Callable[[WebSocketConnection], None],
     ) -> None:
         self._context = context
         self._opening = opening
+        self._identity = identity
         self._tally = tally
         self._on_lost = on_lost
         self._now = context.loop.time
@@ -104,6 +113,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._admission: asyncio.Task[None] | None = None
         self._waiting: deque[websocket.Event] = deque()  # came while the session was being admitted; reading is paused then
         self._is_paused = False
+        self._held: asyncio.TimerHandle | None = None  # it has sent more than it may, and is not read for a while
         self._began_at = self._heard_at = self._moved_at = self._now()
         self._pings = 0
         self._unsent_bytes = 0
@@ -130,6 +140,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._tally.websockets -= 1
         self._transport = None
         self._on_lost(self)
+        if self._held is not None:
+            self._held.cancel()
         if self._admission is not None:
             self._admission.cancel()
         if self._session is not None:
@@ -227,9 +239,25 @@ class WebSocketConnection(asyncio.Protocol):
             self._answer(answers)
         if spans:
             self._context.switch.receive(self._session, chunk, spans, now)
+            if self._session.ready_at > now:
+                self._hold(self._session.ready_at)
             self._context.wake()
         if is_goodbye:
             self._close(CloseCode.NORMAL, "")
+
+    def _hold(self, until: float) -> None:
+        """Do not read until then. What has been read already is served."""
+        if self._held is not None:
+            self._held.cancel()
+        elif self._transport is not None:
+            self._transport.pause_reading()
+        self._held = self._context.loop.call_at(until, self._release)
+
+    def _release(self) -> None:
+        self._held = None
+        self._heard_at = self._now()  # its silence was ours
+        if self._transport is not None and self._closing_at is None:
+            self._transport.resume_reading()
 
     def _answer(self, data: bytes) -> None:
         """Write what is answered at once. A client that does not read its refusals is cut off, as they are not in its outbox."""
@@ -255,6 +283,7 @@ class WebSocketConnection(asyncio.Protocol):
                 secret=secret,
                 agent=agent or self._opening.agent,
                 newest_wins=is_seed,
+                identity=self._identity,
             )
         except MajulaError as error:
             self._admission = None
@@ -283,7 +312,7 @@ class WebSocketConnection(asyncio.Protocol):
         now = self._now()
         while self._waiting and self._closing_at is None:
             self._take(self._waiting.popleft(), now)
-        if self._transport is not None and self._closing_at is None:
+        if self._transport is not None and self._closing_at is None and self._held is None:
             self._transport.resume_reading()
         self.flush()
 
@@ -348,6 +377,8 @@ class WebSocketConnection(asyncio.Protocol):
                 transport.abort()
             return
         self._watch_reading(transport, now)
+        if self._held is not None:
+            return  # it is we who do not listen
         if self._session is None:
             if self._admission is None and now - self._began_at > self._limits.header_s:
                 self._unnamed()
