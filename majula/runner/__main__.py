@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from majula.api.entrance import server_context
 from majula.config import load_node_config
 from majula.errors import ConfigError
 from majula.runner.exits import BAD_CONFIG, USAGE, NodeExit
@@ -32,6 +33,10 @@ def main(arguments: list[str] | None = None) -> None:
         loaded = load_node_config(Path(given[0]) if given else None)
         if loaded.refusals:
             raise ConfigError(problems=loaded.refusals)
+        for entry in loaded.config.majula_servers:
+            if entry.tls is not None:
+                # Each gateway loads its own; here a bad one ends the start instead of each gateway's.
+                server_context(entry.tls.cert_file, entry.tls.key_file)
         code = Node(loaded, make_plan(loaded.config)).run()
     except ConfigError as error:
         print("\n".join(error.problems) or error.message, file=sys.stderr)

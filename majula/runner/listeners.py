@@ -25,6 +25,7 @@ class Listener(Struct, frozen=True):
         role: of the child that serves it.
         host, port: of a TCP socket; an empty host makes it a Unix socket at `path`.
         path: of a Unix socket; a stale file there is replaced.
+        has_tls: whether TLS is spoken on it, for who is told the address.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Listener(Struct, frozen=True):
     host: str = ""
     port: int = 0
     path: str = ""
+    has_tls: bool = False
 
     @property
     def shown(self) -> str:

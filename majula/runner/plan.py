@@ -116,9 +116,11 @@ def _gateway(role: Role, settings: bytes, listeners: tuple[Listener, ...], actor
 
 def _listeners(entry: Gateway) -> list[Listener]:
     role = gateway_role(entry)
-    found = [Listener(name=f"http-{entry.port}", role=role, host=entry.bind, port=entry.port)]
+    has_tls = entry.tls is not None
+    found = [Listener(name=f"http-{entry.port}", role=role, host=entry.bind, port=entry.port, has_tls=has_tls)]
     if (path := entry.native.unix_path) is not None:
         found.append(Listener(name=f"native-unix-{entry.port}", role=role, path=path))
     if (address := entry.native.tcp_address) is not None:
-        found.append(Listener(name=f"native-tcp-{entry.port}", role=role, host=address[0], port=address[1]))
+        name = f"native-tcp-{entry.port}"
+        found.append(Listener(name=name, role=role, host=address[0], port=address[1], has_tls=has_tls))
     return found

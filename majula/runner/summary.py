@@ -42,5 +42,5 @@ def summary(
 def address_of(listener: Listener) -> str:
     """The address as a client writes it."""
     if listener.name.startswith("http"):
-        return f"http://{listener.shown}/majula"
-    return listener.shown if listener.path else f"majula://{listener.shown}"
+        return f"http{'s' if listener.has_tls else ''}://{listener.shown}/majula"
+    return listener.shown if listener.path else f"majula{'s' if listener.has_tls else ''}://{listener.shown}"
