@@ -22,7 +22,7 @@ INNER = (
 )
 """Below the base path, with `/{client}` or without."""
 
-OTHERS = ("/majula/map/{action}", "/metrics")
+OTHERS = ("/majula/map/{action}",)
 """Whole paths."""
 
 OUTER = (

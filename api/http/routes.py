@@ -16,6 +16,7 @@ from aiohttp import web
 from majula.api.http import calls, planned, rpc, sessions, topics
 from majula.api.http.answers import JSON_TYPE
 from majula.api.http.exchange import attached, identity_of, permit
+from majula.api.http.metrics import METRICS_PATH, metrics_page
 from majula.api.http.parameters import read_parameters, read_parts
 from majula.api.http.typed import path_texts, typed_request
 from majula.api.http.wording import json_answer
@@ -75,6 +76,7 @@ def make_routes(context: EdgeContext) -> list[web.RouteDef]:
     operations = {operation.name: operation for operation in all_operations()}
     for path, name in SHORT_PATHS.items():
         routes.append(web.get(path, _outer(context, operations[name])))
+    routes.append(web.get(METRICS_PATH, _outer(context, operations["metrics.show"], metrics_page)))
     for operation in operations.values():
         if operation.inner_path:
             inner = _inner(context, INNER_SERVINGS.get(operation.name, _unbuilt))
@@ -102,8 +104,8 @@ def _inner(context: EdgeContext, serving: InnerServing) -> Handler:
     return handle
 
 
-def _outer(context: EdgeContext, operation: Operation) -> Handler:
-    serving = OUTER_SERVINGS.get(operation.name) or (_asked(operation) if is_built(operation) else _unbuilt)
+def _outer(context: EdgeContext, operation: Operation, serving: OuterServing | None = None) -> Handler:
+    serving = serving or OUTER_SERVINGS.get(operation.name) or (_asked(operation) if is_built(operation) else _unbuilt)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         path = path_texts(request)
