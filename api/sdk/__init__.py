@@ -22,4 +22,16 @@ from majula.api.sdk.statistics import Statistics
 from majula.api.sdk.subscription import Subscription
 from majula.api.sdk.trust import Trust
 
-__all__ = ["Call", "Client", "Message", "PrivateMessage", "Retry", "State", "Statistics", "Subscription", "Trust", "connect", "run"]
+__all__ = [
+    "Call",
+    "Client",
+    "Message",
+    "PrivateMessage",
+    "Retry",
+    "State",
+    "Statistics",
+    "Subscription",
+    "Trust",
+    "connect",
+    "run",
+]

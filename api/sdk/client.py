@@ -73,4 +73,5 @@ class Client(Messaging, Calling, Observation, Administration):
             running_calls=self._provider.running,
             served_calls=self._provider.served,
             failed_calls=self._provider.failed,
+            **self._messenger.statistics(),
         )

@@ -15,7 +15,7 @@ from majula.api.sdk.subscription import Subscription
 from majula.errors import ConnectionLost, Expired, InvalidRequest, NoRoute, Overloaded, TooLarge, from_code
 from majula.flow import DEFAULT_TTL_S
 from majula.flow.operations import BROADCAST, BroadcastAnswer, BroadcastRequest
-from majula.wire.values import encode_value
+from majula.wire.values import to_json
 
 _MAX_HEADERS_CHARACTERS = 8_192
 """Of a message, together: in UTF-8 at most half of what the header of a frame holds."""
@@ -108,8 +108,10 @@ class Messaging(Publishing, Asking):
         loop = self._running_loop()
         self._check_not_closed()
         check_name("client", client)
-        encoding, data = encode_value(payload)
+        encoding, data = self._encode(payload)
         self._outbox.check_size(data)
+        if self._encoding == "json":
+            to_json(encoding, data)  # what has no JSON form is refused here: a flow cannot leave one of its messages out
         if headers is not None:
             _check_headers(headers)
         future: asyncio.Future[str] = loop.create_future()

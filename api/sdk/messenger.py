@@ -279,14 +279,14 @@ class Messenger:
     def statistics(self) -> dict[str, int]:
         sender, receiver = self._sender.statistics(), self._receiver.statistics()
         return {
-            "messages_sent": sender["sent"],
-            "messages_delivered": sender["delivered"] + sender["written"],
-            "messages_undelivered": sender["expired"] + sender["no_route"] + sender["refused"],
-            "messages_unacknowledged": sender["waiting_messages"],
-            "messages_received": receiver["received"],
-            "messages_repeated": receiver["duplicates"],
-            "messages_queued": len(self._queue),
-            "message_failures": self._failures,
+            "private_sent": sender["sent"],
+            "private_delivered": sender["delivered"] + sender["written"],
+            "private_undelivered": sender["expired"] + sender["no_route"] + sender["refused"],
+            "private_unacknowledged": sender["waiting_messages"],
+            "private_received": receiver["received"],
+            "private_repeated": receiver["duplicates"],
+            "private_queued": len(self._queue),
+            "private_failures": self._failures,
         }
 
 

@@ -19,6 +19,10 @@ class Statistics(Struct, frozen=True):
     wishes: subscriptions and functions that are, or are to be, in force. requests: questions that wait for an answer.
     open_calls: made here, not answered yet. running_calls: taken here, not answered yet.
     served_calls, failed_calls: answered here with a result, and with an error of the handler.
+    private_sent: private messages of this client. private_delivered, private_undelivered: with that verdict, written ones among
+        the former. private_unacknowledged: without a verdict yet.
+    private_received: handed to the program, or waiting for it: private_queued. private_repeated: came again, and were dropped.
+    private_failures: exceptions of the callback for messages.
     """
 
     phase: str
@@ -39,3 +43,11 @@ class Statistics(Struct, frozen=True):
     running_calls: int
     served_calls: int
     failed_calls: int
+    private_sent: int
+    private_delivered: int
+    private_undelivered: int
+    private_unacknowledged: int
+    private_received: int
+    private_repeated: int
+    private_queued: int
+    private_failures: int

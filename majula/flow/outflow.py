@@ -319,20 +319,20 @@ class Outflow:
             entry.is_held = False  # the receiver may have begun anew since it said so (as RFC 2018, 8)
 
     def _expire(self, now: float, expired: list[Hashable], unrouted: list[Hashable]) -> None:
-        unknown_s = self._limits.unknown_s if self._has_no_route() else inf
+        is_unrouted = self._has_no_route()
+        late = unrouted if is_unrouted else expired
+        unknown_s = self._limits.unknown_s if is_unrouted else inf
         base = self.base
         next_at = inf
         for entry in self.entries:
             if entry.is_over:
                 continue
-            given_up_at = entry.queued_at + unknown_s
-            # Compared with the very numbers that `deadline` was made of, so that the timer never finds them a bit short.
+            # The very numbers that `deadline` is made of, so that the timer never finds them a bit short.
+            given_up_at = min(entry.deadline, entry.queued_at + unknown_s)
             if given_up_at <= now:
-                self._settle(entry, unrouted)
-            elif entry.deadline <= now:
-                self._settle(entry, expired)
+                self._settle(entry, late)
             else:
-                next_at = min(next_at, entry.deadline, given_up_at)
+                next_at = min(next_at, given_up_at)
         self._expires_at = next_at
         self._skip_over()
         if self.base > base and self._transmitted > self.base:

@@ -12,7 +12,7 @@ import msgspec
 
 from majula.api.sdk.interests import matches
 from majula.wire import headers
-from majula.wire.frames import FrameReader, decode_header, encode_frame
+from majula.wire.frames import FrameReader, decode_header, encode_frame, split_run
 from majula.wire.headers import Fault, Header
 
 
@@ -151,6 +151,8 @@ class FakeSession(asyncio.Protocol):
                         if origin == (self, header.call):
                             del session.calls[number]
                             session.send(headers.Cancel(number))
+            case headers.Send() | headers.Receipt():
+                self.pass_on(header, body)
             case headers.Request():
                 self.send(headers.Reply(header.request), msgspec.msgpack.encode({"services": []}))
             case headers.Ping():
@@ -181,6 +183,17 @@ class FakeSession(asyncio.Protocol):
         for queue, session in groups.items():
             session.send(msgspec.structs.replace(header, queue=queue, request=0), body)
         self.acknowledge(header.request)
+
+    def pass_on(self, header: headers.Send | headers.Receipt, body: bytes) -> None:
+        """A private message or its receipt, to whoever has the id."""
+        true = msgspec.structs.replace(header, source=self.client_id, source_node="n1")
+        for session in self.gateway.sessions:
+            if session.client_id == header.target:
+                session.send(true, body)
+                return
+        if isinstance(header, headers.Send):
+            last = header.sequence + len(split_run(body)) - 1
+            self.send(headers.Receipt(self.client_id, "n1", header.flow, last, code="no_route", source=header.target))
 
     def call(self, header: headers.Call, body: bytes) -> None:
         for session in self.gateway.sessions:
