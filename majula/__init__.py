@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from majula.api import sync
     from majula.api.sdk import Call, Client, Message, Retry, State, Statistics, Subscription, Trust, connect, run
     from majula.errors import MajulaError
 
@@ -27,13 +28,16 @@ __all__ = [
     "__version__",
     "connect",
     "run",
+    "sync",
 ]
 
-_HOMES = {name: "majula.api.sdk" for name in __all__ if name != "__version__"} | {"MajulaError": "majula.errors"}
+_HOMES = {name: "majula.api.sdk" for name in __all__ if name not in ("__version__", "sync")} | {"MajulaError": "majula.errors"}
 
 
 def __getattr__(name: str) -> Any:
     """Loaded at first use: every process of a node imports this package, few of them are clients."""
+    if name == "sync":
+        return import_module("majula.api.sync")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'majula' has no attribute {name!r}")

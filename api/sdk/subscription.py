@@ -124,13 +124,21 @@ class Subscription:
             ConnectionLost: unsubscribed or closed, and all that had come was taken.
             MajulaError: the gateway took the subscription back.
         """
+        (message,) = await self.receive_some(1, timeout_s=timeout_s)
+        return message
+
+    async def receive_some(self, limit: int, *, timeout_s: float | None = None) -> list[Message]:
+        """All messages that wait, `limit` at most; where none does, the next one. Raises what `receive` raises."""
         try:
             async with asyncio.timeout(timeout_s):
-                return await aiter(self).__anext__()
+                messages = [await anext(aiter(self))]
         except TimeoutError:
             raise DeadlineExceeded(f"no message on {self.topic} within {timeout_s:g} s") from None
         except StopAsyncIteration:
             raise ConnectionLost(f"the subscription to {self.topic} has ended") from None
+        while self._queue and len(messages) < limit:
+            messages.append(self._pop())
+        return messages
 
     async def __aenter__(self) -> Subscription:
         return self

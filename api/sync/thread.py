@@ -1,0 +1,173 @@
+"""The thread in which a synchronous client's event loop runs, and the threads in which a program's callbacks do."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import importlib
+import inspect
+import logging
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from majula.errors import ConnectionLost, InvalidRequest
+
+R = TypeVar("R")
+P = ParamSpec("P")
+
+_log = logging.getLogger("majula.sdk")
+
+_STOP_S = 5.0
+_SLICE_S = 0.2
+"""On Windows a thread that waits for a lock does not hear Ctrl-C; there it waits in slices."""
+
+
+class LoopThread:
+    """An event loop in a thread of its own, for callers in any other thread.
+
+    Args:
+        name: of the thread.
+        threads: how many callbacks and functions of the program may run at one time.
+    """
+
+    def __init__(self, name: str, *, threads: int) -> None:
+        if threads < 1:
+            raise InvalidRequest("threads is at least 1")
+        self._loop = _new_loop()
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._workers = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix=f"{name} callbacks")
+        # What is told (states, errors) keeps its order: one thread, started when something is told.
+        self._teller = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix=f"{name} tells")
+        self._thread.start()
+
+    def wait(self, awaitable: Awaitable[R]) -> R:
+        """The result of something that is awaited in the loop. Ctrl-C, or any exception in the waiting, cancels it.
+
+        Raises:
+            InvalidRequest: called from the loop's own thread, which would wait for itself, or after a fork.
+            ConnectionLost: the thread has ended.
+        """
+        try:
+            self._check_caller()
+        except BaseException:
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            raise
+        return self._result(self._submit(_await(awaitable)))
+
+    def call(self, function: Callable[P, R], /, *arguments: P.args, **keywords: P.kwargs) -> R:
+        """The result of a plain function that is called in the loop."""
+        return self._result(self._submit(_called(function, *arguments, **keywords)))
+
+    def future(
+        self, function: Callable[P, asyncio.Future[R]], /, *arguments: P.args, **keywords: P.kwargs
+    ) -> concurrent.futures.Future[R]:
+        """The same for a function that begins something: what it has begun, as a future for threads; cancelling reaches it."""
+        inner = self.call(function, *arguments, **keywords)
+        return self._submit(_await(inner))
+
+    def handed(self, callback: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """A plain function of the program as an `async def` for the client: it runs in one of the callback threads.
+
+        Raises:
+            InvalidRequest: it is async, or cannot be called.
+        """
+        _check_plain(callback)
+
+        @functools.wraps(callback)
+        async def hand(*arguments: Any, **keywords: Any) -> Any:
+            return await self._loop.run_in_executor(self._workers, functools.partial(callback, *arguments, **keywords))
+
+        return hand
+
+    def told(self, callback: Callable[..., object]) -> Callable[..., None]:
+        """A plain function of the program that is told something, in the order of the telling, and cannot hold up the loop."""
+        _check_plain(callback)
+
+        def tell(*arguments: Any) -> None:
+            try:
+                self._teller.submit(_guarded, callback, arguments)
+            except RuntimeError:  # the interpreter ends, and takes no more work
+                _log.debug("callback.skipped callback=%r", callback)
+
+        return tell
+
+    def stop(self) -> None:
+        """End the loop and the threads. A callback that still runs is not waited for."""
+        self._teller.shutdown(wait=False)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        if self._thread.is_alive() and os.getpid() == self._pid:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_STOP_S)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def _submit(self, coroutine: Coroutine[Any, Any, R]) -> concurrent.futures.Future[R]:
+        try:
+            self._check_caller()
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except BaseException:
+            coroutine.close()
+            raise
+
+    def _check_caller(self) -> None:
+        if threading.current_thread() is self._thread:
+            raise InvalidRequest("the synchronous client cannot be used inside its own event loop")
+        if os.getpid() != self._pid:
+            raise InvalidRequest("this client was made before the process forked; make one in each process")
+        if not self._thread.is_alive() or self._loop.is_closed():
+            raise ConnectionLost("the client is closed")
+
+    def _result(self, future: concurrent.futures.Future[R]) -> R:
+        try:
+            if sys.platform != "win32":
+                return future.result()
+            while True:
+                done, _ = concurrent.futures.wait((future,), _SLICE_S)
+                if done:
+                    return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+
+async def _await(awaitable: Awaitable[R]) -> R:
+    return await awaitable
+
+
+async def _called(function: Callable[P, R], /, *arguments: P.args, **keywords: P.kwargs) -> R:
+    return function(*arguments, **keywords)
+
+
+def _guarded(callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    try:
+        callback(*arguments)
+    except Exception:
+        _log.exception("callback.failed callback=%r", callback)
+
+
+def _check_plain(callback: Callable[..., Any]) -> None:
+    if not callable(callback):
+        raise InvalidRequest("a callback is something that can be called")
+    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):  # noqa: B004  # the method is inspected, not tested for
+        raise InvalidRequest("the synchronous client takes plain functions; `async def` belongs to majula.connect")
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
