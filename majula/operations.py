@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from majula.errors import MajulaError
 from majula.wire.headers import Header
 
 HttpMethod = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -74,6 +75,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         frame: header class on the native port and in binary WebSocket messages; None: not sent as a frame of its own.
         sdk: method of the Python client; empty: none (it is part of another method).
         cli: words of the command line; empty: none.
+        errors: what it may be refused with beside that which any operation may.
         role: the actor that answers where it is asked by a REQUEST; empty: the gateway itself. `{field}` stands for that field of
             the request.
     """
@@ -96,6 +98,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     frame: type[Header] | None = None
     sdk: str = ""
     cli: str = ""
+    errors: tuple[type[MajulaError], ...] = ()
     role: str = ""
 
     def role_of(self, request: msgspec.Struct) -> str:

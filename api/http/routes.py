@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from majula.api.http import calls, planned, rpc, sessions, topics
+from majula.api.http import calls, openapi, planned, rpc, sessions, topics
 from majula.api.http.answers import JSON_TYPE
+from majula.api.http.documentation import POLICY, page_files
 from majula.api.http.exchange import attached, identity_of, permit
 from majula.api.http.metrics import METRICS_PATH, metrics_page
 from majula.api.http.parameters import read_parameters, read_parts
@@ -56,6 +57,8 @@ OUTER_SERVINGS: Mapping[str, OuterServing] = {
 }
 """By operation name: what serves its path below `/majula/v1`; others are asked for by name."""
 
+DOCUMENT_PATH = f"{BASE}/openapi.json"
+
 SHORT_PATHS: Mapping[str, str] = {f"{BASE}/info": "node.info"}
 """Paths outside `/majula/v1` that answer as an operation does. They take no parameters."""
 
@@ -88,6 +91,7 @@ def make_routes(context: EdgeContext) -> list[web.RouteDef]:
         if operation.path:
             more = {"allow_head": not operation.streams} if operation.method == "GET" else {}
             routes.append(web.route(operation.method, template(operation), _outer(context, operation), **more))
+    routes += _documents(context)
     for path in planned.INNER:
         routes += [web.route("*", BASE + path + ending, _planned) for ending in ("", "/{client}")]
     routes += [web.route("*", path, _planned) for path in planned.OTHERS]
@@ -140,6 +144,36 @@ def made_at(operation: Operation, answer: bytes) -> str:
 
 async def _unbuilt(context: EdgeContext, http: web.Request, request: Any) -> web.StreamResponse:
     raise planned.not_built(http.path)
+
+
+def _documents(context: EdgeContext) -> list[web.RouteDef]:
+    """The API document and the page that shows it."""
+    routes = [web.get(DOCUMENT_PATH, _document(context))]
+    for file in page_files():
+        headers = {"Content-Type": f"{file.content_type}; charset=utf-8", "Content-Security-Policy": POLICY}
+        routes.append(web.get(file.path, _still(file.body, headers)))
+    return routes
+
+
+def _document(context: EdgeContext) -> Handler:
+    built = [operation.name for operation in all_operations() if is_built(operation)]
+    made: dict[str, bytes] = {}  # by the kind of authentication, which a new configuration may change
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        settings = context.settings
+        if settings.auth not in made:
+            document = openapi.build(version=settings.version, auth=settings.auth, built=built, short_paths=SHORT_PATHS)
+            made[settings.auth] = msgspec.json.encode(document)
+        return web.Response(body=made[settings.auth], headers={"Content-Type": JSON_TYPE})
+
+    return handle
+
+
+def _still(body: bytes, headers: dict[str, str]) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, headers=headers)
+
+    return handle
 
 
 def _health(context: EdgeContext) -> Handler:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from majula.errors import Conflict
 from majula.operations import ClientName, Operation
 
 
@@ -76,6 +77,7 @@ OPEN = Operation(
     path="/sessions",
     status=201,
     made="/sessions/{session}",
+    errors=(Conflict,),
 )
 
 CLOSE = Operation(

@@ -6,6 +6,15 @@ from typing import Annotated, Any
 
 import msgspec
 
+from majula.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    NoProvider,
+    NoSuchNode,
+    Overloaded,
+    ProviderLost,
+    RemoteError,
+)
 from majula.gateway.operations import CallLine
 from majula.operations import ClientName, FunctionName, Operation
 from majula.wire import headers
@@ -139,6 +148,7 @@ CALL = Operation(
     inner_path="/rpc",
     path="/calls",
     begun=CallLine,
+    errors=(NoProvider, NoSuchNode, RemoteError, ProviderLost, DeadlineExceeded, Cancelled, Overloaded),
     websocket="RPC",
     frame=headers.Call,
     sdk="call",

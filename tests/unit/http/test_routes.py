@@ -10,8 +10,10 @@ import pytest
 from aiohttp import web
 
 from majula.api.http import planned
+from majula.api.http.documentation import page_files
 from majula.api.http.routes import (
     BASE,
+    DOCUMENT_PATH,
     INNER_SERVINGS,
     OUTER,
     OUTER_SERVINGS,
@@ -44,7 +46,7 @@ API_PATHS += ("/raft/put", "/raft/delete", "/raft/get", "/elect/join", "/elect/g
 """The inner circle as its clients know it; `/ws` is opened before any route and `/map/{action}` has no client."""
 
 INFORMATION: tuple[str, ...] = ("/majula/health", "/majula/info", "/majula/v1/nodes", "/majula/v1/clients", "/majula/v1/services")
-INFORMATION += ("/majula/v1/topics", "/majula/v1/config", "/metrics")
+INFORMATION += ("/majula/v1/topics", "/majula/v1/config", "/metrics", DOCUMENT_PATH)
 
 
 @pytest.mark.parametrize("path", API_PATHS)
@@ -82,7 +84,7 @@ def test_nothing_is_served_that_no_operation_declares() -> None:
     inner = {BASE + operation.inner_path for operation in all_operations() if operation.inner_path}
     inner = {path + ending for path in inner for ending in ("", "/{client}")}
     rest = {path for _, path in ROUTES if not path.startswith(OUTER)} - inner - PLANNED - set(SHORT_PATHS)
-    assert rest <= {f"{BASE}/health", f"{BASE}/openapi.json", f"{BASE}/docs", f"{BASE}/docs/{{file}}", "/metrics"}
+    assert rest <= {f"{BASE}/health", "/metrics", DOCUMENT_PATH, *(file.path for file in page_files())}
 
 
 def test_operations_that_change_something_are_not_served_for_get_below_v1() -> None:
