@@ -45,6 +45,7 @@ from majula.messages import auth, operations, routing, telemetry, topics
 from majula.messages.base import Address, Message, Role
 from majula.routing import admission
 from majula.routing.admission import Admission, Admitted, AskRouter, Close, Rejected
+from majula.routing.readers import READERS, READING, Readers
 from majula.routing.sessions import CLIENTS, SESSIONS
 from majula.routing.sessions import Session as Claimant
 from majula.rpc.services import REGISTRATIONS, SERVICES, check_name
@@ -99,14 +100,17 @@ class GatewayActor(MajulaActor):
             SUBSCRIPTIONS: self._exchange.publish(SUBSCRIPTIONS, to="topic_manager", needs_holder=True),
             REGISTRATIONS: self._exchange.publish(REGISTRATIONS, to="rpc_broker", needs_holder=True),
             SESSIONS: self._exchange.publish(SESSIONS, to="router", needs_holder=True),
+            READING: self._exchange.publish(READING, to="router", needs_holder=True),
         }
         self._exchange.hold(INTEREST, of="topic_manager")
         self._exchange.hold(SERVICES, of="rpc_broker")
         self._exchange.hold(CLIENTS, of="router")
+        self._exchange.hold(READERS, of="router")
         self._exchange.hold(RETAINED, of="topic_manager", gives_back=True)
         self._exchange.hold(TOKENS, of="config")
         self._exchange.role_changed(self.role, self.address, self.incarnation, now)
         self._admission = Admission(self.role)
+        self._streams = Readers()
         self._verdicts: dict[int, asyncio.Future[None]] = {}
         self._spending: dict[int, tuple[auth.Spend, asyncio.Future[auth.Spent]]] = {}
         self._last_spend = 0
@@ -439,10 +443,10 @@ class GatewayActor(MajulaActor):
         return (session.client_id for session in self._admission.sessions())
 
     def readers_of(self, client_id: str) -> Sequence[Role]:
-        return ()
+        return self._streams.of(client_id)
 
     def read_ids(self) -> Iterable[str]:
-        return ()
+        return self._streams.ids()
 
     # --- inside
 
@@ -473,6 +477,8 @@ class GatewayActor(MajulaActor):
                 switch.requests.retained_changed(changed.entries, changed.removed, self.loop.time())
             case "clients":
                 self._admission.apply(changed.entries, changed.removed)
+            case "readers":
+                self._streams.apply(changed.entries, changed.removed)
             case "tokens":
                 switch.withdraw(switch.accounts.update(changed.entries, changed.removed).ended, self.loop.time())
 

@@ -14,6 +14,7 @@ from majula.actorsystem.actor import MajulaActor, NoConfig
 from majula.messages.base import Address, Message, Role
 from majula.messages.routing import Claim, Release
 from majula.routing.clients import ClientDirectory
+from majula.routing.readers import READERS, READING, ReaderMerge
 from majula.routing.sessions import CLIENTS, SESSIONS
 from majula.tables import Changes, Effect, TableExchange
 
@@ -28,6 +29,7 @@ class RouterActor(MajulaActor):
         self._directory = ClientDirectory()
         self._tables = TableExchange(role=self.role, incarnation=self.incarnation, random32=secrets.randbits(32), now=now)
         self._clients = self._tables.gather(SESSIONS, of=GATEWAYS, into=CLIENTS, merge=self._directory)
+        self._tables.gather(READING, of=GATEWAYS, into=READERS, merge=ReaderMerge())
         self._gateways: dict[Address, Role] = {}
         self._is_open = False
         self._arm()

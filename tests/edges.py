@@ -59,6 +59,7 @@ class LocalGateway:
             role=f"gateway:{settings.port}",
             settings=settings,
             slices=Slices(self),
+            wake=self.wake,
             wall_clock=lambda: 1_700_000_000.0,
             random=Random(7),
             now=self.loop.time(),

@@ -1,4 +1,5 @@
-"""Event streams (`text/event-stream`): a subscription that lives as long as its HTTP answer."""
+"""Event streams (`text/event-stream`): a subscription, or the reading of private messages, that lives as long as its HTTP
+answer."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from majula.wire import headers
 from majula.wire.frames import PREFIX_BYTES, decode_header, split_run
 from majula.wire.headers import RETAINED, AnyHeader, Subscribe
 from majula.wire.package import is_object, to_json_text
+from majula.wire.private import packages_of_send
 
 PING_S = 15.0
 """A comment line each 15 s keeps proxies from closing a quiet stream, and finds a client that is gone."""
@@ -42,13 +44,16 @@ class EventStream:
         self._acknowledged: asyncio.Future[None] = context.loop.create_future()
         self._backlog = b""
 
-    async def open(self, http: web.BaseRequest, label: str, subscribe: Subscribe) -> None:
-        """Attach and subscribe; returns when the subscription is in force.
+    async def open(self, http: web.BaseRequest, label: str, subscribe: Subscribe | None) -> None:
+        """Attach and subscribe; returns when the subscription is in force. Without one: read the private messages of `label`.
 
         Raises:
             MajulaError: the gateway refused.
         """
         self._session = attach_for(self._context, http, self, surface="sse", label=label)
+        if subscribe is None:
+            self._context.switch.messages.read(self._session)
+            return
         self._context.switch.submit(self._session, subscribe, b"", self._context.loop.time())
         self._context.wake()
         while not self._acknowledged.done():
@@ -100,6 +105,8 @@ class EventStream:
         match header:
             case headers.Publish():
                 return self._deliveries(header, body)
+            case headers.Send():
+                return [_event(package) for package in packages_of_send(header, body, with_flow=False)]
             case headers.Ack():
                 if not self._acknowledged.done():
                     self._acknowledged.set_result(None)
@@ -128,6 +135,11 @@ class EventStream:
             text = to_json_text(header.encoding, message).replace(b"\r", b" ").replace(b"\n", b" ") or b"{}"
             events.append(start + (text if not self._only_objects or is_object(text) else b'{"message":%b}' % text) + b"}\n\n")
         return events
+
+
+def _event(package: bytes) -> bytes:
+    # A line feed would end the event: JSON texts may contain them between tokens, never inside strings.
+    return b"data: %b\n\n" % package.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 class OpenStream(Protocol):
@@ -161,9 +173,9 @@ async def pour(response: web.StreamResponse, take: Callable[[], bytes], news: as
 
 
 async def stream(
-    context: EdgeContext, request: web.Request, label: str, subscribe: Subscribe, *, only_objects: bool
+    context: EdgeContext, request: web.Request, label: str, subscribe: Subscribe | None, *, only_objects: bool
 ) -> web.StreamResponse:
-    """Answer a request with the events of one subscription.
+    """Answer a request with the events of one subscription; None: with the private messages of the client `label`.
 
     Raises:
         MajulaError: refused before the stream began.

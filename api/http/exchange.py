@@ -111,8 +111,8 @@ class Asker:
         """The label, or the name that the gateway made."""
         return self._exchange.session.client_id
 
-    async def ask(self, header: Publish | Call | Request, body: bytes) -> tuple[AnyHeader, bytes]:
-        """The answer: ACK, REPLY or RESULT. A call has a deadline of its own; everything else is given `ANSWER_S`.
+    async def ask(self, header: Publish | Call | Request, body: bytes, *, answer_s: float = ANSWER_S) -> tuple[AnyHeader, bytes]:
+        """The answer: ACK, REPLY or RESULT. A call has a deadline of its own; everything else is given `answer_s` seconds.
 
         Raises:
             Unavailable: no answer in that time; the request may have been carried out.
@@ -127,10 +127,10 @@ class Asker:
         self._exchange.ask(header, body, self._context.loop.time(), on_answer)
         self._context.wake()
         try:
-            async with asyncio.timeout(None if isinstance(header, Call) else ANSWER_S):
+            async with asyncio.timeout(None if isinstance(header, Call) else answer_s):
                 answered, content = await answer
         except TimeoutError:
-            reason = f"the node did not confirm this within {ANSWER_S:g} s; it may have been carried out"
+            reason = f"the node did not confirm this within {answer_s:g} s; it may have been carried out"
             raise Unavailable(reason, retry_after_s=1.0) from None
         if isinstance(answered, Error):
             raise from_code(answered.code, answered.message, answered.detail)

@@ -40,6 +40,8 @@ INNER_SERVINGS: Mapping[str, InnerServing] = {
     "topics.subscribe": topics.sub,
     "rpc.call": rpc.rpc,
     "rpc.services": rpc.list_rpc,
+    "messages.send": messages.send_inner,
+    "messages.receive": messages.receive_inner,
 }
 """By operation name: what serves its path of the inner circle."""
 
@@ -54,6 +56,9 @@ OUTER_SERVINGS: Mapping[str, OuterServing] = {
     "sessions.packages": sessions.take_packages,
     "calls.fetch": calls.fetch,
     "calls.cancel": calls.cancel,
+    "messages.send": messages.send,
+    "messages.broadcast": messages.broadcast,
+    "messages.receive": messages.receive,
 }
 """By operation name: what serves its path below `/majula/v1`; others are asked for by name."""
 

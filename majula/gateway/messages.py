@@ -27,9 +27,11 @@ from majula.gateway.inboxes import Inboxes
 from majula.gateway.outlets import Outlets
 from majula.gateway.peers import Peer
 from majula.gateway.permissions import check_frame
+from majula.gateway.requests import Slices
 from majula.gateway.sending import Sending
 from majula.gateway.session import Session
 from majula.messages.base import Role
+from majula.routing.readers import READING
 from majula.rpc.services import check_name
 from majula.wire.frames import MESSAGE_PREFIX_BYTES, PREFIX_BYTES, Span, count_run, decode_header, encode_frame
 from majula.wire.headers import Receipt, Request, Send
@@ -89,6 +91,7 @@ class PrivateMessages:
         clients: the sessions here that have a client id.
         peers: the other gateways by role, as they are now.
         places: where the other clients are.
+        slices: where it is told which ids are read here.
         random: for the numbers of flows.
         message_bytes: the largest message.
         wake: call `turn` soon.
@@ -103,6 +106,7 @@ class PrivateMessages:
         clients: Mapping[str, Session],
         peers: Mapping[Role, Peer],
         places: Places,
+        slices: Slices,
         random: Random,
         message_bytes: int,
         wake: Callable[[], None],
@@ -115,6 +119,7 @@ class PrivateMessages:
         self._clients = clients
         self._peers = peers
         self._places = places
+        self._slices = slices
         self._limit_bytes = MESSAGE_PREFIX_BYTES + message_bytes
         self._sweep_at = inf
         self._messages = 0
@@ -184,9 +189,22 @@ class PrivateMessages:
         self.sending.broadcast(session, header, asked, body, now, clients=clients)
         self.turn(now)
 
-    def end(self, session: Session) -> str | None:
-        """The session is over. The id that no stream here reads any more."""
-        return self.inboxes.end(session)
+    def read(self, session: Session) -> None:
+        """The event stream `session` reads what is sent to its client id, beside the client that has it.
+
+        Raises:
+            PermissionDenied: it is not a stream that may.
+        """
+        if session.grants is not None:
+            session.grants.require("observe", f"messages.{session.client_id}")
+        if self.inboxes.read(session.client_id, session):
+            self._slices.put(READING, session.client_id, b"")
+
+    def end(self, session: Session) -> None:
+        """The session is over."""
+        unread = self.inboxes.end(session)
+        if unread is not None:
+            self._slices.put(READING, unread, None)
 
     # --- what this gateway does for others
 

@@ -168,6 +168,7 @@ class Switch:
             clients=self._clients,
             peers=self.peers,
             places=places or Elsewhere(),
+            slices=slices,
             random=Random(random.getrandbits(64)),  # noqa: S311 - numbers that need to be different, not secret
             message_bytes=self.limits.message_bytes,
             wake=wake or _sleep_on,
