@@ -15,6 +15,7 @@ The only room that imports all layers. Read in this order:
 - `control`: the control socket: `status` and `stop`, whatever state the tree is in.
 - `lifelog`: one line a lifecycle event on standard error.
 - `summary`: what a person sees when the node is up.
+- `tokens`: makes a token while no node runs.
 - `node`: puts them together: start, serve, restart the tree, drain, stop.
 
 `python -m majula.runner [CONFIG]` runs a node in the foreground.

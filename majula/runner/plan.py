@@ -1,6 +1,7 @@
 """From a node's configuration to its tree: which supervisors, which children with which settings, which listening sockets.
 
     supervisor:root (one_for_one)
+    ├── config
     ├── telemetry
     ├── supervisor:control (one_for_one)   router, topic_manager, rpc_broker
     └── supervisor:data (one_for_one)      one gateway for each `majula_servers` entry
@@ -16,6 +17,7 @@ import msgspec
 
 from majula import __version__
 from majula.config import Gateway, NodeConfig
+from majula.config.actor import ConfigActorSettings
 from majula.config.derive import gateway_role, settings_of
 from majula.messages.base import Role
 from majula.messages.supervision import ChildSpec
@@ -36,6 +38,9 @@ CONTROL: Mapping[Role, str] = {
     "rpc_broker": "majula.actors.rpc_broker.RpcBrokerActor",
 }
 
+
+KEEPING: Mapping[Role, str] = {"config": "majula.actors.config.ConfigActor"}
+"""Below the root, before all others, and vital: without tokens and configuration nobody can take a permission back."""
 
 OBSERVING: Mapping[Role, str] = {"telemetry": "majula.actors.telemetry.TelemetryActor"}
 """Below the root, before all that they observe; the node serves without them."""
@@ -63,6 +68,7 @@ class Plan(msgspec.Struct, frozen=True):
 def make_plan(
     config: NodeConfig,
     *,
+    keeping: Mapping[Role, str] = KEEPING,
     observing: Mapping[Role, str] = OBSERVING,
     control: Mapping[Role, str] = CONTROL,
     gateway: str = GATEWAY,
@@ -71,6 +77,7 @@ def make_plan(
     """The tree of `config`.
 
     Args:
+        keeping: class path of each actor that owns what is on disk, by role.
         observing: class path of each actor that only looks on, by role.
         control: class path of each control actor, by role.
         gateway: class path of the gateways.
@@ -81,6 +88,8 @@ def make_plan(
     settings = {
         role: msgspec.msgpack.encode(found) for role, found in settings_of(config, edges=edges, version=__version__).items()
     }
+    keeper = msgspec.msgpack.encode(ConfigActorSettings(data_dir=config.data_dir))
+    kept = tuple(ChildSpec(role=role, actor=actor, config=keeper, vital=True) for role, actor in keeping.items())
     decided = tuple(ChildSpec(role=role, actor=actor, config=settings.get(role, _NOTHING)) for role, actor in control.items())
     looking_on = tuple(
         ChildSpec(role=role, actor=actor, config=settings.get(role, _NOTHING)) for role, actor in observing.items()
@@ -89,12 +98,12 @@ def make_plan(
         _supervisor("control", decided),
         _supervisor("data", tuple(_gateway(role, settings[role], listeners, gateway) for role in gateways)),
     )
-    classes = [SUPERVISOR, *observing.values(), *control.values(), gateway]
+    classes = [SUPERVISOR, *keeping.values(), *observing.values(), *control.values(), gateway]
     return Plan(
-        root=SupervisorSettings(children=(*looking_on, *supervisors), is_root=True),
+        root=SupervisorSettings(children=(*kept, *looking_on, *supervisors), is_root=True),
         listeners=listeners,
         modules=(*(path.rpartition(".")[0] for path in classes), *(edge.partition(":")[0] for edge in edges)),
-        roles=(ROOT, *observing, *(spec.role for spec in supervisors), *control, *gateways),
+        roles=(ROOT, *keeping, *observing, *(spec.role for spec in supervisors), *control, *gateways),
     )
 
 

@@ -17,6 +17,8 @@ from majula.api.cli.control import ask
 from .node_rig import PROBES, REPOSITORY, NodeRig, descendants, is_alive
 
 pytestmark = pytest.mark.slow
+ABOVE = {"config", "telemetry"}
+"""Children of the root beside the supervisors."""
 
 
 async def test_summary_names_node_roles_pids_and_addresses(tmp_path: Path) -> None:
@@ -33,7 +35,7 @@ async def test_summary_names_node_roles_pids_and_addresses(tmp_path: Path) -> No
 async def test_every_role_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     async with NodeRig(tmp_path / "n") as node:
         pids = [role["pid"] for role in (await node.roles()).values()]
-        assert len(set(pids)) == 7
+        assert len(set(pids)) == 9
 
 
 async def test_second_start_on_the_same_data_directory_is_refused_naming_the_pid(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ async def test_signal_drains_and_stops_the_node_in_order(tmp_path: Path, number:
         assert await node.ended() == 0
         gateway = f"gateway:{node.ports[0]}"
         stopped = {event["role"] for event in node.said("child.stopped")}
-        assert stopped == {gateway, "router", "topic_manager", "rpc_broker", "supervisor:data", "supervisor:control"}
+        assert stopped == {gateway, "router", "topic_manager", "rpc_broker", "supervisor:data", "supervisor:control", *ABOVE}
         assert node.said("child.drained", gateway)
         assert not [pid for pid in tree if is_alive(pid)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from majula.config import Gateway, Limits, NativePort, NodeConfig, SlowConsumer
+from majula.config.actor import ConfigActorSettings
 from majula.gateway.settings import GatewaySettings
 from majula.messages.supervision import ChildSpec
 from majula.runner.plan import Plan, make_plan
@@ -37,6 +38,12 @@ def test_every_supervisor_of_the_tree_is_valid() -> None:
 def test_both_supervisors_are_vital() -> None:
     vital = {child.role for child in make_plan(config(gateway())).root.children if child.vital}
     assert vital >= {"supervisor:control", "supervisor:data"}
+
+
+def test_owner_of_tokens_and_configuration_is_vital_and_starts_first() -> None:
+    first = make_plan(NodeConfig(node_id="n1", data_dir="/data", majula_servers=(gateway(),))).root.children[0]
+    assert (first.role, first.vital) == ("config", True)
+    assert msgspec.msgpack.decode(first.config, type=ConfigActorSettings).data_dir == "/data"
 
 
 def test_node_serves_without_telemetry() -> None:
@@ -88,6 +95,7 @@ def test_native_port_that_is_off_is_neither_bound_nor_asked_for() -> None:
 def test_node_is_ready_when_supervisors_control_actors_and_gateways_run() -> None:
     assert set(make_plan(config(gateway())).roles) >= {
         "supervisor:root",
+        "config",
         "telemetry",
         "supervisor:control",
         "supervisor:data",
