@@ -131,7 +131,11 @@ class Accounts:
         return found
 
     def statistics(self) -> dict[str, int]:
-        return {"tokens": len(self._book) if self._book is not None else 0, "wrong_tokens_total": self._wrong}
+        return {
+            "tokens": len(self._book) if self._book is not None else 0,
+            "wrong_tokens_total": self._wrong,
+            "wrong_token_addresses": len(self._guesses),
+        }
 
     def _guessed(self, address: str, now: float) -> None:
         self._wrong += 1

@@ -122,7 +122,8 @@ class PrivateMessages:
         self._slices = slices
         self._limit_bytes = MESSAGE_PREFIX_BYTES + message_bytes
         self._sweep_at = inf
-        self._messages = 0
+        self.messages = 0
+        """Private messages of clients that came here, ever."""
         self._unrouted = 0
         self._refused = 0
         self._lost_receipts = 0
@@ -143,7 +144,7 @@ class PrivateMessages:
         else:
             header = with_source(header, session.client_id, self._node_id, via="")
             frame = encode_frame(header, chunk[body:end])
-        self._messages += count
+        self.messages += count
         if session.grants is not None:
             try:
                 check_frame(session.grants, header)
@@ -212,7 +213,7 @@ class PrivateMessages:
         """Carry what waits: messages to send, receipts of what was written, verdicts."""
         while self.has_waiting():
             for header, body in self.sending.frames(now):
-                self._messages += count_run(body)
+                self.messages += count_run(body)
                 true = with_source(header, header.source, self._node_id, via=self._role)
                 self.route(true, encode_frame(true, body), now)
             for receipt in self.inboxes.receipts():
@@ -322,7 +323,7 @@ class PrivateMessages:
 
     def statistics(self) -> dict[str, int]:
         return {
-            "private_messages_total": self._messages,
+            "private_messages_total": self.messages,
             "private_unrouted_total": self._unrouted,
             "private_refused_total": self._refused,
             "private_lost_receipts_total": self._lost_receipts,

@@ -145,6 +145,9 @@ class Rates:
             controls,
         )
 
+    def statistics(self) -> dict[str, int]:
+        return {"rate_buckets": len(self._kept)}
+
     def _shared(self, kind: str, key: str, per_s: float) -> Bucket | None:
         if not per_s:
             return None

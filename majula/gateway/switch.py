@@ -335,8 +335,9 @@ class Switch:
                     continue
                 self._serve(session, self._other, chunk, span, now)
             elif tag == SEND_TAG:
-                others += 1
+                private = self.messages.messages
                 self._serve(session, self.messages.send, chunk, span, now)
+                others += self.messages.messages - private
             else:
                 controls += 1
                 self._serve(session, self._other, chunk, span, now)
@@ -511,7 +512,7 @@ class Switch:
         }
         if slow:
             found["slow_client_names"] = " ".join(sorted(slow)[:8])
-        found |= self.accounts.statistics()
+        found |= self.accounts.statistics() | self.rates.statistics()
         found |= self.load.statistics()
         found |= self.routes.statistics() | self.calls.statistics()
         return found | self.requests.statistics() | self.messages.statistics()

@@ -13,6 +13,7 @@ from random import Random
 import msgspec
 
 from majula.errors import MajulaError
+from majula.gateway.accounts import ANYBODY, Identity
 from majula.gateway.session import Session
 from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.gateway.switch import Switch
@@ -45,7 +46,16 @@ class Node:
         for switch in self.switches:
             self._introduce(switch)
 
-    def client(self, client_id: str = "", gateway: int = 1, *, reads: bool = True, speaks_flows: bool = True) -> Client:
+    def client(
+        self,
+        client_id: str = "",
+        gateway: int = 1,
+        *,
+        reads: bool = True,
+        speaks_flows: bool = True,
+        identity: Identity = ANYBODY,
+        is_claimed: bool = True,
+    ) -> Client:
         """A client that is attached. `reads` False: it leaves everything in its outbox until `frames` is called."""
         switch = self.switches[gateway - 1]
         client = Client(self, switch, reads=reads)
@@ -54,7 +64,8 @@ class Node:
             client_id=client_id or f"client-{len(switch.sessions)}-{gateway}",
             secret="secret",
             surface="native",
-            is_claimed=True,
+            is_claimed=is_claimed,
+            identity=identity,
             now=self.now,
         )
         client.session.speaks_flows = speaks_flows
