@@ -11,7 +11,7 @@ from majula.gateway.session import Session
 from majula.messages.telemetry import ClientFigure, ClientFigures
 
 PORTION: Final = 1_024
-"""Clients that are looked at in one turn: some 2 ms. With more of them each is looked at every second, third ... turn."""
+"""Some 2 ms of a turn. With more clients than this each is looked at every second, third ... turn."""
 
 _Seen = tuple[int, ...]
 
@@ -22,10 +22,11 @@ class Teller:
     Args:
         incarnation: of the gateway.
         sessions: by number, as they are.
+        portion: clients that are looked at in one turn.
     """
 
-    def __init__(self, incarnation: int, sessions: Mapping[int, Session]) -> None:
-        self._incarnation = incarnation
+    def __init__(self, incarnation: int, sessions: Mapping[int, Session], *, portion: int = PORTION) -> None:
+        self._incarnation, self._portion = incarnation, portion
         self._sessions = sessions
         self._told: dict[int, _Seen] = {}
         self._since: dict[int, float] = {}
@@ -51,7 +52,7 @@ class Teller:
             for number in ended:
                 del self._since[number]
             self._walk = [number for number, session in self._sessions.items() if session.is_claimed]
-        portion, self._walk = self._walk[:PORTION], self._walk[PORTION:]
+        portion, self._walk = self._walk[: self._portion], self._walk[self._portion :]
         changed: list[ClientFigure] = []
         for number in portion:
             session = self._sessions.get(number)

@@ -18,9 +18,10 @@ def write(directory: Path, stamp: str, content: bytes) -> Path:
         OSError: the disk is full, or the directory may not be written. Nothing of the file is left then.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    number = 0
-    while (path := directory / _NAME.format(stamp=stamp, number=number)).exists():
-        number += 1
+    # Behind those of the same second, also where the first of them are gone already: the order of names is that of time.
+    earlier = sorted(directory.glob(f"flight-{stamp}-*.json"))
+    number = int(earlier[-1].stem.rpartition("-")[2]) + 1 if earlier else 0
+    path = directory / _NAME.format(stamp=stamp, number=number)
     unfinished = path.with_suffix(".part")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
