@@ -3,18 +3,25 @@
 It is on nobody's path: gateways act by the table `tokens` and go on with their copy while it is away. When it is back it reads
 its files and publishes again. What it answers is on disk first: changes wait for a thread that writes all that has come meanwhile
 as one. The rules are in `majula.auth` and `majula.tables`.
+
+The configuration changes by its file (looked at once a second, or at SIGHUP) and by operations; `majula.config.live` makes one
+transaction of each. Then every role whose settings are others is told, and so is its supervisor, for the next start of it. A role
+that comes up while the newest settings are not those of the node's start is told at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from majula.actorsystem.actor import MajulaActor
 from majula.auth.book import TOKENS, encode_entry
@@ -23,13 +30,21 @@ from majula.auth.ledger import Applied, Change, Noted
 from majula.auth.operations import AUDIT, LIST, SHOW
 from majula.auth.store import Vault
 from majula.config.actor import ConfigActorSettings
+from majula.config.desk import SERVED, noted, perform_config, told
+from majula.config.live import RUNNER, LiveConfiguration
+from majula.config.opening import open_live
+from majula.config.operations import RELOAD, ReloadRequest
 from majula.errors import MajulaError, Overloaded
 from majula.messages.auth import Audit, Spend, Used
 from majula.messages.base import Address, Message, Role
-from majula.messages.operations import Perform, Serving, perform
+from majula.messages.config import Attach, Reload, Settings
+from majula.messages.operations import Caller, Perform, Serving, perform, refused
 from majula.tables import Effect, InForce, TableExchange, Unconfirmed
 
+_log = logging.getLogger(__name__)
+
 GATEWAYS = "gateway:"
+SUPERVISORS = "supervisor:"
 
 # Changes that wait for the disk. A write takes milliseconds and takes all of them, so a queue of this length is an attack or a
 # disk that hangs.
@@ -37,6 +52,12 @@ WAITING = 1_024
 
 # A gateway that does not confirm is hung and ended by its supervisor within 4 s.
 SETTLE_S = 2.0
+
+# How often the configuration's file is looked at: its user is not back at the shell earlier.
+LOOK_S = 1.0
+
+# Questions about the configuration that wait for the one before them.
+QUESTIONS = 64
 
 # How often tokens whose time is over leave the table. Gateways look at the time themselves.
 SWEEP_S = 30.0
@@ -69,10 +90,18 @@ class ConfigActor(MajulaActor):
         self._sweep_at = now + SWEEP_S
         self._publish(_entries(self._vault, time.time()))
         self.spawn(self._keep_writing(), name="vault")
+        self._runner: Address = ""
+        self._changing, self._questions = asyncio.Lock(), 0
+        self._live = await asyncio.to_thread(self._open, config)
+        self.spawn(self._watch_file(), name="config file")
         self._arm()
 
     def on_role(self, role: Role, address: Address | None, incarnation: int) -> None:
         self._step(self._tables.role_changed(role, address, incarnation, self.loop.time()))
+        if address is not None:
+            changed = self._live.changed()
+            for name in changed if role.startswith(SUPERVISORS) else changed.keys() & {role}:
+                self.send(address, Settings(name, changed[name], self._live.revision))
 
     def on_message(self, message: Message, sender: Address) -> None:
         effects = self._tables.receive(message, sender, self.loop.time())
@@ -84,8 +113,15 @@ class ConfigActor(MajulaActor):
             isinstance(message, Perform) and (message.operation in WRITES or message.operation in self._reading)
         ):
             self._ask(message, sender)
+        elif isinstance(message, Perform) and message.operation in SERVED:
+            self._question(message, sender)
         elif isinstance(message, Perform):
             self.send(sender, perform(message, {}))
+        elif isinstance(message, Attach):
+            self._runner = sender
+            self._tell(self._live.changed())
+        elif isinstance(message, Reload):
+            self._question(Perform(0, RELOAD.name, msgspec.msgpack.encode(ReloadRequest()), Caller(message.source, "")), "")
 
     def on_writable(self, target: Address) -> None:
         self._step(self._tables.writable(target, self.loop.time()))
@@ -108,6 +144,8 @@ class ConfigActor(MajulaActor):
             "changes_waiting": len(self._waiting),
             "changes_refused": self._refused,
             "audit_lost": self._audit_lost,
+            "config_revision": self._live.revision,
+            "config_refused": len(self._live.condition().refused),
         }
 
     # --- the vault
@@ -187,6 +225,64 @@ class ConfigActor(MajulaActor):
         answer = as_answer(asked.message, result)
         if answer is not None:
             self.send(asked.sender, answer)
+
+    # --- the configuration
+
+    def _open(self, settings: ConfigActorSettings) -> LiveConfiguration:
+        live = open_live(settings, self.node_id)
+        error = live.begin(is_first=self.incarnation == 1, at=time.time())
+        if error is not None:
+            _log.warning("config.not_kept", extra={"reason": error.message})
+        return live
+
+    def _question(self, message: Perform, sender: Address) -> None:
+        if self._questions < QUESTIONS:
+            self._questions += 1
+            self.spawn(self._configure(message, sender), name=message.operation)
+        elif sender:
+            self.send(sender, refused(message, Overloaded("too many changes of the configuration wait", retry_after_s=1.0)))
+
+    async def _configure(self, message: Perform, sender: Address) -> None:
+        """One question at a time. Who asked is answered when the roles were told and the audit is written."""
+        who = message.caller.who
+        async with self._changing:
+            done = await asyncio.to_thread(perform_config, self._live, message, time.time())
+            if done.refused:
+                self.event("config.refused", reason="; ".join(done.refused), source=who)
+                self._tell({})
+            if done.outcome is not None and not done.is_dry:
+                self._tell(done.outcome.told)
+                if done.outcome.is_new:
+                    self.event("config.changed", **told(done.outcome, who))
+                    async with self._writing:
+                        await self._note([Noted(who, done.what, noted(done.outcome))], time.time())
+        self._questions -= 1
+        if sender:
+            self.send(sender, done.reply)
+
+    async def _watch_file(self) -> None:
+        """A file has no event that every file system tells, so it is looked at: one stat() a second."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if not self._changing.locked() and self._live.has_file_changed():
+                self.on_message(Reload("file"), "")
+
+    def _tell(self, settings: Mapping[Role, bytes]) -> None:
+        """Supervisors first: a role that dies of its new settings must not come back with the old ones as if nothing was."""
+        condition = self._live.condition()
+        for role, encoded in settings.items():
+            message = Settings(role, encoded, condition.revision)
+            for supervisor in [name for name in self.roles() if name.startswith(SUPERVISORS)]:
+                self.send_role(supervisor, message)
+            if role == RUNNER:
+                self._tell_runner(message)
+            else:
+                self.send_role(role, message)
+        self._tell_runner(condition)
+
+    def _tell_runner(self, message: Message) -> None:
+        if self._runner:
+            self.send(self._runner, message)
 
     # --- the table
 

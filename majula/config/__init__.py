@@ -2,11 +2,12 @@
 
 Read in this order: `schema` is every key with meaning, bounds and default; `load` is the way from a file to a `LoadedConfig`;
 `document` reads YAML strictly into located values; `decode` walks schema and values together; `values` reads the scalars
-(durations, sizes, addresses); `checks` holds the rules between values and the warnings; `plain` is a configuration as plain
-values, without its secrets; `rundir` says where sockets live; `derive` makes each role's settings of it; `files` reads and writes
-what lies around it; `revisions` keeps what it was; `live` is the configuration of a running node and every way to change it, `compare` tells what is
-different and what can be taken over, `editing` changes the operator's file, `reach` says what listens where; `reference` prints the schema as documentation. `files`, `load` and
-`revisions` alone touch the file system.
+(durations, sizes, addresses); `checks` holds the rules between values and the warnings; `rundir` says where sockets live; `files`
+reads and writes what lies around a configuration; `plain` is one as plain values, without its secrets; `derive` makes each role's
+settings of it. Then a node that runs: `live` is its configuration and every way to change it, `compare` tells what is different
+and what can be taken over, `editing` changes the operator's file, `revisions` keeps what it was, `reach` says what listens where;
+`opening` begins it, `desk` and `actor` are the words of the config actor. `reference` prints the schema as documentation.
+`files`, `load` and `revisions` alone touch the file system.
 """
 
 from importlib import import_module

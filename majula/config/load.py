@@ -41,6 +41,7 @@ class LoadedConfig:
         warnings: one line each, ``file:line:column: message``.
         inactive: parts of the file that are checked but not carried out by this version, for one log line.
         source: name of the file, `DEFAULT_NAME` for the built-in configuration.
+        path: the file, absolute; None: the built-in configuration.
         refusals: why a node does not start with it (exit code 78), likewise; empty: it does.
         text: the file, byte for byte. May hold secrets.
         given: what the file says, without the defaults, as plain values. May hold secrets.
@@ -55,6 +56,12 @@ class LoadedConfig:
     text: bytes = field(default=b"", repr=False)
     given: dict[str, Any] = field(default_factory=dict, repr=False)
     secret_variables: tuple[str, ...] = ()
+    path: Path | None = None
+
+    def secrets(self) -> dict[str, str]:
+        """The secrets that the file only names, by that name."""
+        name = self.given.get("token", "")
+        return {name: self.config.token} if is_reference(name) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +72,15 @@ class Surroundings:
         environment: for `env:NAME` and for `run_dir`'s default.
         uid: for `run_dir`'s default.
         directory: where relative paths start.
+        secrets: what was read before, by `file:PATH` or `env:NAME`; these are not looked for again.
+        node_id: of a node that runs, where its file gives none.
     """
 
     environment: Mapping[str, str] = field(repr=False)
     uid: int
     directory: Path
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    node_id: str = ""
 
     @staticmethod
     def own(environment: Mapping[str, str] | None = None, uid: int | None = None, directory: Path | None = None) -> Surroundings:
@@ -105,6 +116,7 @@ def load_node_config(
         return read_node_config(DEFAULT_NODE_FILE.encode(), DEFAULT_NAME, around, keeps_name=keeps_name)
     name = files.shown(path)
     loaded = read_node_config(read_file(path), name, around, keeps_name=keeps_name)
+    loaded = dataclasses.replace(loaded, path=around.directory / path)
     token = loaded.given.get("token")
     if not is_reference(token) and token and not checks.token_weakness(token) and not files.is_private(path):
         line = f"{name}:1:1: this file holds a secret and others may read it: chmod 600 it, or write token: file:PATH"
@@ -130,7 +142,7 @@ def read_node_config(data: bytes, name: str, around: Surroundings, *, keeps_name
     variables: tuple[str, ...] = ()
     if config is not None:
         if not config.node_id and not problems.found:
-            config = replace(config, node_id=_name(config, around.directory, keeps_name, problems))
+            config = replace(config, node_id=around.node_id or _name(config, around.directory, keeps_name, problems))
         config, variables = _resolve_token(config, places, around, problems)
         checks.check_node(config, places, problems)
         config = _fill_in(config, around)
@@ -189,7 +201,9 @@ def _resolve_token(
     kind, _, rest = config.token.partition(":")
     mark = places.mark("token")
     variables: tuple[str, ...] = ()
-    token = config.token
+    token = around.secrets.get(config.token, config.token)
+    if token != config.token:
+        return replace(config, token=token), ()
     if kind == "file" and rest:
         try:
             token = files.read_secret(around.directory / rest)
