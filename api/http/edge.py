@@ -196,6 +196,10 @@ class HttpEdge:
             return await handler(request)
         except MajulaError as error:
             return _error_answer(error)
+        except web.HTTPMethodNotAllowed as error:
+            if request.method == "OPTIONS":
+                return web.Response(status=204, headers={"Allow": ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))})
+            return _translated(error)
         except web.HTTPException as error:
             return _translated(error)
         except Exception as error:

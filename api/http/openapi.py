@@ -256,11 +256,12 @@ class _Document:
         }
         self._add("/majula/health", "GET", health)
         for path, kind, what in (
+            ("/metrics", "text/plain", "The node's figures in the Prometheus text format."),
             ("/majula/openapi.json", "application/json", "This document."),
             ("/majula/docs", "text/html", "The page that shows this document."),
         ):
             content = {kind: {"schema": {"type": "object" if kind.endswith("json") else "string"}}}
-            found = {"operationId": path[8:].replace(".", "-"), "summary": what}
+            found = {"operationId": path.rpartition("/")[2].replace(".", "-"), "summary": what}
             self._add(path, "GET", found | {"responses": {"200": {"description": what, "content": content}} | self._errors(_ANY)})
 
     def _not_built(self) -> None:

@@ -8,10 +8,12 @@ import logging
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
 import uvloop
+from yarl import URL
 
 from majula.api.http import planned, routes
 from majula.gateway.settings import GatewayLimits
@@ -352,6 +354,50 @@ async def test_a_page_of_an_allowed_origin_may_ask_what_it_may_send() -> None:
         assert status_of(found) == 204 and b"Access-Control-Allow-Headers: Authorization, Content-Type" in found
         found = await exchange(served.port, request("OPTIONS", "/majula/pub", "Origin: https://evil.example", *asked))
         assert status_of(found) == 403
+
+
+async def test_options_says_which_methods_a_path_is_served_for(web: aiohttp.ClientSession) -> None:
+    for path, allowed in (
+        ("/v1/calls", "OPTIONS, POST"),
+        ("/v1/services", "GET, HEAD, OPTIONS"),
+        ("/pub/me", "GET, OPTIONS, POST"),
+    ):
+        async with web.options("/majula" + path) as response:
+            assert (response.status, response.headers["Allow"], await response.read()) == (204, allowed, b"")
+
+
+async def test_options_of_an_unknown_path_is_404(web: aiohttp.ClientSession) -> None:
+    assert (await answer(web.options("/majula/nope")))[0] == 404
+
+
+async def test_head_is_get_without_the_body(web: aiohttp.ClientSession) -> None:
+    for path in ("/majula/v1/services", "/majula/health", "/majula/info", "/majula/docs"):
+        async with web.get(path) as whole, web.head(path) as head:
+            assert (head.status, await head.read()) == (200, b"")
+            assert head.headers["Content-Length"] == whole.headers["Content-Length"]
+
+
+@pytest.mark.parametrize("path", ["/majula/pub?topic=t", "/majula/sub?topic=t", "/majula/v1/topics/t/messages"])
+async def test_head_neither_changes_anything_nor_opens_a_stream(web: aiohttp.ClientSession, path: str) -> None:
+    async with web.head(path) as response:
+        assert response.status == 405 and "HEAD" not in response.headers["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/majula/v1/topics/a%FFb/messages", "/majula/v1/clients/%C3", "/majula/pub/%ff?topic=t"])
+async def test_a_path_that_is_not_utf8_is_refused(served: Served, path: str) -> None:
+    assert body_of(await exchange(served.port, request("POST", path)))["code"] in {"invalid_request", "method_not_allowed"}
+
+
+async def test_a_topic_in_a_path_may_hold_anything_that_a_topic_may(web: aiohttp.ClientSession) -> None:
+    for topic in ("a{b}", "a/b", "ä.ö", "a b", "100%", "%41", "*", "a+b"):
+        async with web.post(URL(f"/majula/v1/topics/{quote(topic, safe='')}/messages", encoded=True), json={}) as response:
+            assert (await response.json()) == {"status": "published", "topic": topic}
+
+
+async def test_info_says_what_a_client_needs_to_know(web: aiohttp.ClientSession) -> None:
+    status, body = await answer(web.get("/majula/info"))
+    assert status == 200 and body["node"] == "n1" and body["limits"]["message_bytes"] == 1 << 20
+    assert await answer(web.get("/majula/v1/info")) == (status, body)
 
 
 # --- connections
