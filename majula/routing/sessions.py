@@ -12,6 +12,7 @@ The rule, for a newer session that wants an id which an older one has:
 
 from __future__ import annotations
 
+import hmac
 from typing import Literal
 
 import msgspec
@@ -52,6 +53,6 @@ decode_session = msgspec.msgpack.Decoder(Session).decode
 
 def verdict(older_hash: bytes, newer_hash: bytes) -> Reason:
     """Why the older session is closed (`taken_over`, `replaced`), or `conflict`: it stays, and the newer is refused."""
-    if older_hash != newer_hash:
+    if not hmac.compare_digest(older_hash, newer_hash):
         return "conflict"
     return "taken_over" if older_hash else "replaced"
