@@ -63,6 +63,10 @@ class TokenCreateAnswer(msgspec.Struct, frozen=True):
     token: TokenLine
     secret: str
 
+    def __repr__(self) -> str:
+        """Without the secret: an answer may end up in a log or a traceback."""
+        return f"TokenCreateAnswer(token={self.token!r}, secret='***')"
+
 
 class TokensRequest(msgspec.Struct, frozen=True):
     """Lists stop at `limit`, at most 1,024; `offset` goes on."""
