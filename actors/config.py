@@ -205,7 +205,7 @@ class ConfigActor(MajulaActor):
         can be used, one that was just revoked cannot."""
         in_force: list[tuple[Address, Message]] = []
         for asked, result in results:
-            event = happening(asked.message, result)
+            event = happening(result)
             if event is None:
                 self._answer(asked, result)
                 continue

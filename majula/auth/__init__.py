@@ -6,6 +6,10 @@ Read in this order:
 - `grants`: what the scopes of a token permit, compiled once; the one thing that is asked on the path of a message.
 - `secret`, `tokens`: a text that nothing prints; what a token looks like, its digest, the lookup in constant time.
 - `book`: the table `tokens` and a gateway's copy of it.
+- `ledger`: every token that was made; who decides which of N claims of a single-use token wins.
+- `audit`: who changed what, as numbered lines.
+- `store`: both on disk, the only module that touches files.
+- `desk`: from messages to changes and back to answers.
 - `operations`: what clients can ask.
 """
 

@@ -54,7 +54,7 @@ def as_answer(message: Message, result: Applied | MajulaError) -> Performed | Sp
             return None
 
 
-def happening(message: Message, result: Applied | MajulaError) -> tuple[str, Mapping[str, str]] | None:
+def happening(result: Applied | MajulaError) -> tuple[str, Mapping[str, str]] | None:
     """The event that a change is, and its fields; None: it is none."""
     if not isinstance(result, Applied) or result.noted is None:
         return None

@@ -69,16 +69,14 @@ def test_note_of_somebody_else_is_kept_as_it_was_told() -> None:
 
 
 def test_change_of_the_tokens_is_an_event() -> None:
-    message = perform("tokens.create", TokenCreateRequest(scopes=()))
     made = Applied(TokenCreateAnswer(token=LINE, secret="mjl_x"), CHANGED)
-    assert happening(message, made) == ("token.created", {"token": "tok-a", "who": "uid:1"})
-    assert happening(message, Applied(LINE, CHANGED)) == ("token.revoked", {"token": "tok-a", "who": "uid:1"})
+    assert happening(made) == ("token.created", {"token": "tok-a", "who": "uid:1"})
+    assert happening(Applied(LINE, CHANGED)) == ("token.revoked", {"token": "tok-a", "who": "uid:1"})
 
 
 def test_what_changed_nothing_is_no_event() -> None:
-    message = perform("tokens.revoke", TokenRequest("tok-a"))
-    assert happening(message, Applied(LINE, None)) is None
-    assert happening(message, DiskFull()) is None
+    assert happening(Applied(LINE, None)) is None
+    assert happening(DiskFull()) is None
     assert happening(Spend(1, "tok-a", "s"), Applied(None, CHANGED)) is None
 
 
