@@ -25,7 +25,7 @@ import msgspec
 
 from majula.actorsystem.actor import MajulaActor
 from majula.auth.book import TOKENS, encode_entry
-from majula.auth.desk import WRITES, as_answer, as_change, as_note, happening
+from majula.auth.desk import WRITES, as_answer, as_change, as_note, happening, is_own_end
 from majula.auth.ledger import Applied, Change, Noted
 from majula.auth.operations import AUDIT, LIST, SHOW
 from majula.auth.store import Vault
@@ -182,8 +182,8 @@ class ConfigActor(MajulaActor):
         wall = time.time()
         if changes or not batch:
             results = await asyncio.to_thread(self._vault.commit, [change for _, change in changes], wall)
-            self._publish(await asyncio.to_thread(_entries, self._vault, wall))
-            self._settle_all([(asked, result) for (asked, _), result in zip(changes, results, strict=True)])
+            entries = await asyncio.to_thread(_entries, self._vault, wall)
+            self._settle_all([(asked, result) for (asked, _), result in zip(changes, results, strict=True)], entries)
         await self._note([as_note(asked.message) for asked in batch if isinstance(asked.message, Audit)], wall)
         for asked in batch:
             if isinstance(asked.message, Perform) and asked.message.operation in self._reading:
@@ -200,19 +200,20 @@ class ConfigActor(MajulaActor):
         except MajulaError:
             self._audit_lost += len(notes)
 
-    def _settle_all(self, results: Iterable[tuple[_Asked, Applied | MajulaError]]) -> None:
+    def _settle_all(self, results: Iterable[tuple[_Asked, Applied | MajulaError]], entries: dict[str, bytes]) -> None:
         """Answer what did not change the table at once, the rest when it is in force at every gateway: a token that was just made
-        can be used, one that was just revoked cannot."""
+        can be used, one that was just revoked cannot. Who revokes his own token is answered before his session closes."""
         in_force: list[tuple[Address, Message]] = []
         for asked, result in results:
             event = happening(result)
-            if event is None:
-                self._answer(asked, result)
-                continue
-            self.event(event[0], **event[1])
+            if event is not None:
+                self.event(event[0], **event[1])
             answer = as_answer(asked.message, result)
-            if answer is not None:
+            if event is None or answer is None or is_own_end(asked.message):
+                self._answer(asked, result)
+            else:
                 in_force.append((asked.sender, answer))
+        self._publish(entries)
         if in_force:
             self._batches += 1
             self._settling[self._batches] = in_force
@@ -248,7 +249,7 @@ class ConfigActor(MajulaActor):
         async with self._changing:
             done = await asyncio.to_thread(perform_config, self._live, message, time.time())
             if done.refused:
-                self.event("config.refused", reason="; ".join(done.refused), source=who)
+                self.event("config.refused", reason="; ".join(done.refused), source=who if not sender else "api")
                 self._tell({})
             if done.outcome is not None and not done.is_dry:
                 self._tell(done.outcome.told)

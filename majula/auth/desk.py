@@ -67,6 +67,12 @@ def happening(result: Applied | MajulaError) -> tuple[str, Mapping[str, str]] | 
             return None
 
 
+def is_own_end(message: Message) -> bool:
+    """Whether a session asks for the token that it stands on to be revoked."""
+    change = as_change(message)
+    return isinstance(change, Revoke) and change.token == change.who
+
+
 def _answer(result: Applied | MajulaError) -> msgspec.Struct | None:
     return result.answer if isinstance(result, Applied) else None
 

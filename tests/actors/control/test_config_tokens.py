@@ -96,6 +96,13 @@ async def test_revoked_token_leaves_every_gateway(desk: Desk) -> None:
         await desk.rig.until_held(gateway, TOKENS, lambda entries: not entries)
 
 
+async def test_who_revokes_his_own_token_is_answered(desk: Desk) -> None:
+    made = await desk.create()
+    revoked = await desk.perform(auth.REVOKE, auth.TokenRequest(made.token.id), who=made.token.id)
+    assert revoked.state == "revoked"
+    await desk.rig.until_held(ONE, TOKENS, lambda entries: not entries)
+
+
 async def test_token_is_listed_and_shown_without_its_secret(desk: Desk) -> None:
     made = await desk.create(note="for the sensor")
     listed = await desk.perform(auth.LIST, auth.TokensRequest())

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from majula.auth import make_token
-from majula.auth.desk import as_answer, as_change, as_note, happening
+from majula.auth.desk import as_answer, as_change, as_note, happening, is_own_end
 from majula.auth.ledger import Applied, Claim, Create, Noted, Revoke, Touch
 from majula.auth.operations import TokenCreateAnswer, TokenCreateRequest, TokenLine, TokenRequest
 from majula.errors import DiskFull, InvalidRequest, Unauthorized
@@ -77,9 +77,16 @@ def test_change_of_the_tokens_is_an_event() -> None:
 def test_what_changed_nothing_is_no_event() -> None:
     assert happening(Applied(LINE, None)) is None
     assert happening(DiskFull()) is None
-    assert happening(Spend(1, "tok-a", "s"), Applied(None, CHANGED)) is None
+    assert happening(Applied(None, CHANGED)) is None
 
 
 def test_secret_of_a_new_token_is_not_printed() -> None:
     secret = make_token(bytes(32)).reveal()
     assert secret not in repr(TokenCreateAnswer(token=LINE, secret=secret))
+
+
+def test_end_of_the_own_token_is_known() -> None:
+    request = msgspec.msgpack.encode(TokenRequest("tok-a"))
+    assert is_own_end(Perform(7, "tokens.revoke", request, Caller("tok-a", "ann")))
+    assert not is_own_end(Perform(7, "tokens.revoke", request, Caller("tok-b", "ann")))
+    assert not is_own_end(Spend(1, "tok-a", "s1"))
