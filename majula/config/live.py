@@ -301,7 +301,7 @@ class LiveConfiguration:
         return {role: found for role, found in self._settings.items() if found != before.get(role)}
 
     def _encoded(self, config: NodeConfig) -> dict[Role, bytes]:
-        found = {**self._derive(config), RUNNER: RunnerSettings(drain_s=config.drain_s, log_level=config.log.level)}
+        found = {**self._derive(config), RUNNER: RunnerSettings(drain_s=config.drain_s)}
         return {role: msgspec.msgpack.encode(settings) for role, settings in found.items()}
 
     def _waiting(self, newest: NodeConfig) -> tuple[Difference, ...]:

@@ -30,7 +30,6 @@ class RunnerSettings(msgspec.Struct, frozen=True):
     """What the runner takes over at run time."""
 
     drain_s: float
-    log_level: str
 
 
 class Attach(Message, frozen=True, array_like=True, tag="config.Attach"):

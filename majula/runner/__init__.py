@@ -15,6 +15,8 @@ The only room that imports all layers. Read in this order:
 - `control`: the control socket: `status` and `stop`, whatever state the tree is in.
 - `lifelog`: one line a lifecycle event on standard error.
 - `summary`: what a person sees when the node is up.
+- `environment`: takes secrets out of it, once they are read.
+- `living`: what of the configuration the runner obeys while it runs, and SIGHUP.
 - `tokens`: makes a token while no node runs.
 - `node`: puts them together: start, serve, restart the tree, drain, stop.
 

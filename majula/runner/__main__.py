@@ -8,6 +8,7 @@ from pathlib import Path
 from majula.api.entrance import server_context
 from majula.config import load_node_config
 from majula.errors import ConfigError
+from majula.runner.environment import forget_variables
 from majula.runner.exits import BAD_CONFIG, USAGE, NodeExit
 from majula.runner.node import Node
 from majula.runner.plan import make_plan
@@ -37,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
             if entry.tls is not None:
                 # Each gateway loads its own; here a bad one ends the start instead of each gateway's.
                 server_context(entry.tls.cert_file, entry.tls.key_file)
-        code = Node(loaded, make_plan(loaded.config)).run()
+        forget_variables(loaded.secret_variables)
+        code = Node(loaded, make_plan(loaded.config, loaded=loaded)).run()
     except ConfigError as error:
         print("\n".join(error.problems) or error.message, file=sys.stderr)
         print("majula: the configuration cannot be used", file=sys.stderr)

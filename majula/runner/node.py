@@ -28,6 +28,7 @@ from majula.runner.handout import Handout
 from majula.runner.insight import Insight
 from majula.runner.lifelog import LifeLog, LogBridge
 from majula.runner.listeners import Listeners
+from majula.runner.living import Living, has_terminal
 from majula.runner.lock import DirectoryLock
 from majula.runner.plan import Plan
 from majula.runner.readiness import Readiness
@@ -73,6 +74,8 @@ class Node:
         self._trees = 0
         self._incarnations: dict[Role, int] = {}
         self._readiness = Readiness(plan.roles)
+        self._living = Living(drain_s=self._config.drain_s, send=self._send)
+        self._had_terminal = has_terminal()
         self._insight = Insight(self._config, began_at=self._started_at, send=self._send)
         self._board = StatusBoard(self._config, plan.listeners, began_at=self._started_at)
 
@@ -95,9 +98,10 @@ class Node:
             raise NodeExit(CRASHED, f"runner: {describe(error)}") from error
 
     def _run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signals = {signal.SIGTERM: self._on_signal, signal.SIGINT: self._on_signal, signal.SIGHUP: self._on_hangup}
+        for number, call in signals.items():
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a job in the background
-                signal.signal(number, self._on_signal)
+                signal.signal(number, call)
         locks = self._lock()
         try:
             listeners = Listeners(self._plan.listeners)
@@ -192,6 +196,7 @@ class Node:
             on_roles=self._on_roles,
             on_report=self._on_report,
             on_level=self._on_level,
+            on_config=self._living.take,
         )
         try:
             self._loop.run_until_complete(self._serve(tree))
@@ -199,6 +204,7 @@ class Node:
             tree.end()
             self._tree = None
             self._insight.tree_ended()
+            self._living.tree_ended()
             self._readiness.tree_ended()
             self._turn_away.end_all()
 
@@ -239,10 +245,11 @@ class Node:
 
     async def _end_in_order(self, tree: Tree) -> None:
         """Drain, then stop; a second signal skips the rest."""
-        if self._signals < 2 and not self._stop_now and self._is_ready and self._config.drain_s > 0:
+        drain_s = self._living.drain_s
+        if self._signals < 2 and not self._stop_now and self._is_ready and drain_s > 0:
             self._state = "draining"
-            self._say("node.draining", "info", deadline_s=self._config.drain_s)
-            if not await self._unless_impatient(tree.drain(self._config.drain_s)):
+            self._say("node.draining", "info", deadline_s=drain_s)
+            if not await self._unless_impatient(tree.drain(drain_s)):
                 self._say("node.not_drained", "warning", reason="work was still in flight at the deadline")
         self._state = "stopping"
         patience_s = sum(child.shutdown_s for child in self._plan.root.children) + _STOP_ALLOWANCE_S
@@ -270,6 +277,13 @@ class Node:
         self._signals += 1
         self._in_loop(self._wake.set)
 
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        """Read the configuration again; or the terminal that the node was started at has gone, which is the end."""
+        if self._had_terminal and not has_terminal():
+            self._on_signal(number, frame)
+        else:
+            self._in_loop(self._living.reload)
+
     def _on_child(self, number: int, frame: FrameType | None) -> None:
         self._in_loop(self._reap)
 
@@ -292,6 +306,7 @@ class Node:
             self._incarnations[role] = max(entry.incarnation, self._incarnations.get(role, 0))
         self._readiness.roles_came(roles)
         self._look_whether_ready()
+        self._living.roles_came(roles)
         self._insight.roles_came(roles, state=self._state, trees=self._trees)
 
     def _on_report(self, report: Report) -> None:
@@ -356,7 +371,8 @@ class Node:
                 logging.getLogger().setLevel(known.upper())
 
     async def _status(self) -> dict[str, object]:
-        return await self._board.read(state=self._state, tree=self._tree, trees=self._trees)
+        found = await self._board.read(state=self._state, tree=self._tree, trees=self._trees)
+        return {**found, "configuration": self._living.status()}
 
 
 def _process_age_s() -> float:

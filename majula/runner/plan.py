@@ -16,9 +16,10 @@ from collections.abc import Mapping
 import msgspec
 
 from majula import __version__
-from majula.config import Gateway, NodeConfig
+from majula.config import Gateway, LoadedConfig, NodeConfig
 from majula.config.actor import ConfigActorSettings
 from majula.config.derive import gateway_role, settings_of
+from majula.config.opening import config_settings
 from majula.messages.base import Role
 from majula.messages.supervision import ChildSpec
 from majula.runner.listeners import Listener
@@ -73,6 +74,7 @@ def make_plan(
     control: Mapping[Role, str] = CONTROL,
     gateway: str = GATEWAY,
     edges: tuple[str, ...] = EDGES,
+    loaded: LoadedConfig | None = None,
 ) -> Plan:
     """The tree of `config`.
 
@@ -82,14 +84,21 @@ def make_plan(
         control: class path of each control actor, by role.
         gateway: class path of the gateways.
         edges: what they serve, `module:Class`.
+        loaded: where `config` is from, so that it can change while the node runs.
     """
     gateways = tuple(gateway_role(entry) for entry in config.majula_servers)
     listeners = tuple(listener for entry in config.majula_servers for listener in _listeners(entry))
     settings = {
         role: msgspec.msgpack.encode(found) for role, found in settings_of(config, edges=edges, version=__version__).items()
     }
-    keeper = msgspec.msgpack.encode(ConfigActorSettings(data_dir=config.data_dir))
-    kept = tuple(ChildSpec(role=role, actor=actor, config=keeper, vital=True) for role, actor in keeping.items())
+    keeper = (
+        ConfigActorSettings(data_dir=config.data_dir)
+        if loaded is None
+        else config_settings(loaded, edges=edges, version=__version__)
+    )
+    kept = tuple(
+        ChildSpec(role=role, actor=actor, config=msgspec.msgpack.encode(keeper), vital=True) for role, actor in keeping.items()
+    )
     decided = tuple(ChildSpec(role=role, actor=actor, config=settings.get(role, _NOTHING)) for role, actor in control.items())
     looking_on = tuple(
         ChildSpec(role=role, actor=actor, config=settings.get(role, _NOTHING)) for role, actor in observing.items()

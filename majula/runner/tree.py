@@ -24,6 +24,7 @@ from majula.actorsystem.process import describe
 from majula.actorsystem.rundir import remove_actor_sockets
 from majula.errors import DeadlineExceeded, MajulaError, Unavailable
 from majula.messages.base import Address, Message, Role
+from majula.messages.config import Condition, Settings
 from majula.messages.supervision import (
     Drain,
     Escalate,
@@ -68,6 +69,7 @@ class Tree:
         incarnation: which tree of this node's life this is, from 1.
         on_roles: called with each version of the registry.
         on_report: called with each lifecycle event.
+        on_config: called with what the config actor says to the runner.
         on_level: called when somebody wants the runner to log from another level on.
     Raises:
         TreeEnded: it did not start.
@@ -82,9 +84,10 @@ class Tree:
         on_roles: Callable[[dict[Role, RoleEntry]], None],
         on_report: Callable[[Report], None],
         on_level: Callable[[str], None],
+        on_config: Callable[[Settings | Condition], None],
     ) -> None:
         self._node_id, self._incarnation = node_id, incarnation
-        self._on_roles, self._on_report, self._on_level = on_roles, on_report, on_level
+        self._on_roles, self._on_report, self._on_level, self._on_config = on_roles, on_report, on_level, on_config
         try:
             self._system = System(run_dir)
         except (ActorSystemException, OSError) as error:
@@ -266,6 +269,8 @@ class Tree:
                 self._root_started(message.pid)
             case StartFailed():
                 self._ended(f"the root supervisor could not start: {message.reason}")
+            case Settings() | Condition():
+                self._on_config(message)
             case SetLevel():
                 self._on_level(message.level)
             case Escalate():

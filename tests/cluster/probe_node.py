@@ -16,7 +16,7 @@ ACTORS = "tests.cluster.probe_actors"
 def main() -> int:
     loaded = load_node_config(Path(sys.argv[1]))
     control = dict.fromkeys(("router", "topic_manager", "rpc_broker"), f"{ACTORS}.ProbeControl")
-    plan = make_plan(loaded.config, control=control, gateway=f"{ACTORS}.ProbeGateway", edges=())
+    plan = make_plan(loaded.config, control=control, gateway=f"{ACTORS}.ProbeGateway", edges=(), loaded=loaded)
     try:
         return Node(loaded, plan).run()
     except NodeExit as error:
