@@ -23,6 +23,7 @@ from majula.actorsystem.sockets import take_sockets
 from majula.auth.book import TOKENS
 from majula.errors import (
     Conflict,
+    ConnectionLost,
     Draining,
     InvalidRequest,
     MajulaError,
@@ -45,6 +46,7 @@ from majula.messages import auth, operations, routing, telemetry, topics
 from majula.messages.base import Address, Message, Role
 from majula.routing import admission
 from majula.routing.admission import Admission, Admitted, AskRouter, Close, Rejected
+from majula.routing.presence import PRESENCE
 from majula.routing.readers import READERS, READING, Readers
 from majula.routing.sessions import CLIENTS, SESSIONS
 from majula.routing.sessions import Session as Claimant
@@ -106,6 +108,7 @@ class GatewayActor(MajulaActor):
         self._exchange.hold(SERVICES, of="rpc_broker")
         self._exchange.hold(CLIENTS, of="router")
         self._exchange.hold(READERS, of="router")
+        self._exchange.hold(PRESENCE, of="router", gives_back=True)
         self._exchange.hold(RETAINED, of="topic_manager", gives_back=True)
         self._exchange.hold(TOKENS, of="config")
         self._exchange.role_changed(self.role, self.address, self.incarnation, now)
@@ -428,7 +431,7 @@ class GatewayActor(MajulaActor):
 
     def session_ended(self, session: Session) -> None:
         self._names.pop(session.name, None)
-        key, effects = self._admission.closed(session.client_id, session.name)
+        key, effects = self._admission.closed(session.client_id, session.name, _reason(session.ended_by))
         if key is not None:
             self.put(SESSIONS, key, None)
         self._carry_admission(effects)
@@ -498,8 +501,7 @@ class GatewayActor(MajulaActor):
                 case Close(client_id=client_id, session=name, reason=reason):
                     session = self._names.get(name)
                     if session is not None:
-                        error = Conflict(f"the client id {client_id!r} has gone to another session", reason=reason)
-                        self.switch.close(session, error, self.loop.time())
+                        self.switch.close(session, _ending(client_id, reason), self.loop.time())
                 case _:
                     assert_never(effect)
 
@@ -614,6 +616,18 @@ def _rejection(code: str) -> MajulaError:
     if code == Overloaded.code:
         return Overloaded("too many clients ask for their id just now", retry_after_s=1.0)
     return from_code(code, "the client id was refused")
+
+
+def _ending(client_id: str, reason: str) -> MajulaError:
+    """What a client is told whose session the router has closed."""
+    if reason == "disconnected":
+        return ConnectionLost("an operator has ended this session; it may connect again", reason=reason)
+    return Conflict(f"the client id {client_id!r} has gone to another session", reason=reason)
+
+
+def _reason(error: MajulaError | None) -> str:
+    """Why a session has ended, in a word; empty: its client, or its connection."""
+    return "" if error is None else str(error.detail.get("reason") or error.code)
 
 
 def _internal(error: Exception) -> MajulaError:

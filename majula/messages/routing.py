@@ -1,7 +1,7 @@
 """What gateways and the router say to each other about client ids, beside the tables `sessions` and `clients`.
 
-    gateway -> router     Claim (a client wants an id), Release (its session has ended)
-    router -> gateway     Granted | Refused (to a Claim), CloseSession (the id has gone to another session)
+gateway -> router     Claim (a client wants an id), Release (its session has ended)
+router -> gateway     Granted | Refused (to a Claim), CloseSession (the id has gone to another session)
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Refused(Message, frozen=True, array_like=True, tag="routing.Refused"):
 class CloseSession(Message, frozen=True, array_like=True, tag="routing.CloseSession"):
     """Close this session; its end removes nothing of the session that has the id now. `reason`: `taken_over` (the same secret
     came again), `replaced` (the seed protocol's newest wins), `conflict` (two were admitted while the router was away; the
-    older stays)."""
+    older stays), `disconnected` (an operator has ended it; no other session has the id)."""
 
     client_id: str
     session: str
@@ -51,7 +51,8 @@ class CloseSession(Message, frozen=True, array_like=True, tag="routing.CloseSess
 
 
 class Release(Message, frozen=True, array_like=True, tag="routing.Release"):
-    """This session has ended. Without effect where another has the id by now."""
+    """This session has ended. Without effect where another has the id by now. `reason`: why, empty: its client closed it."""
 
     client_id: str
     session: str
+    reason: str = ""

@@ -46,7 +46,8 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Close(msgspec.Struct, frozen=True):
-    """Effect: close this session of this gateway, its id has gone to another. `reason` as in `messages.routing.CloseSession`."""
+    """Effect: close this session of this gateway: its id has gone to another, or an operator wants it. `reason` as in
+    `messages.routing.CloseSession`."""
 
     client_id: str
     session: str
@@ -110,13 +111,14 @@ class Admission:
         self._opened[session.client_id] = session.session
         return session.client_id, encode_session(session)
 
-    def closed(self, client_id: str, session: str) -> tuple[str | None, list[Effect]]:
-        """The session has ended. Returns the key to remove from the slice (None: another session stands there), and effects."""
+    def closed(self, client_id: str, session: str, reason: str = "") -> tuple[str | None, list[Effect]]:
+        """The session has ended; `reason`: not by its client. Returns the key to remove from the slice (None: another session
+        stands there), and effects."""
         own = self._own.get(client_id)
         effects: list[Effect] = []
         if own is not None and own.session == session:
             del self._own[client_id]
-            effects = self._release(own)
+            effects = self._release(own, reason)
         if self._opened.get(client_id) != session:
             return None, effects
         del self._opened[client_id]
@@ -213,7 +215,7 @@ class Admission:
             effects.append(Close(client_id=current.client_id, session=current.session, reason=reason))
         return effects
 
-    def _release(self, session: Session) -> list[Effect]:
+    def _release(self, session: Session, reason: str = "") -> list[Effect]:
         if not self._router_is_here:
             return []
-        return [AskRouter(message=Release(client_id=session.client_id, session=session.session))]
+        return [AskRouter(message=Release(client_id=session.client_id, session=session.session, reason=reason))]

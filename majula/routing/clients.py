@@ -16,6 +16,7 @@ import msgspec
 
 from majula.messages.base import Message, Role
 from majula.messages.routing import Claim, CloseSession, Granted, Refused
+from majula.routing.presence import Came, Move, Went
 from majula.routing.sessions import Session, decode_session, encode_session, verdict
 from majula.tables.gathering import Changes
 
@@ -45,7 +46,8 @@ class _Claimed:
 class ClientDirectory:
     """Claims and slices -> table `clients` (a `tables.Merge`), verdicts and orders to close.
 
-    `apply`, `owner_lost` and the claims leave orders behind; take them by `take_orders` after each step.
+    `apply`, `owner_lost` and the claims leave orders and moves behind; take them by `take_orders` and `take_moves` after each
+    step.
     """
 
     def __init__(self) -> None:
@@ -54,6 +56,7 @@ class ClientDirectory:
         self._waiting: list[tuple[Role, Claim]] = []
         self._is_open = False
         self._orders: list[Tell] = []
+        self._moves: list[Move] = []
         self.unreadable = 0
         """Entries of slices that could not be decoded; they count as not there."""
 
@@ -96,7 +99,7 @@ class ClientDirectory:
             changes |= self.claim(gateway, claim, now)
         return changes
 
-    def release(self, gateway: Role, client_id: str, session: str) -> Changes:
+    def release(self, gateway: Role, client_id: str, session: str, reason: str = "") -> Changes:
         """A gateway says that this session has ended, or that its client has left before the verdict."""
         if self._waiting:
             left = (gateway, client_id, session)
@@ -104,7 +107,15 @@ class ClientDirectory:
         current = self._claims.get(client_id)
         if current is None or current.session.session != session or current.session.gateway != gateway:
             return {}
-        return self._drop(client_id)
+        return self._drop(client_id, reason or "closed")
+
+    def disconnect(self, client_id: str) -> Session | None:
+        """End the session that has this id; None: nobody has it."""
+        current = self._claims.get(client_id)
+        if current is None:
+            return None
+        self._order_close(current.session, "disconnected")
+        return current.session
 
     # --- slices (tables.Merge)
 
@@ -114,7 +125,7 @@ class ClientDirectory:
             current = self._claims.get(client_id)
             # A grant that is not in the slice yet is a newer session; what has left the slice was an older one.
             if current is not None and current.session.gateway == owner and current.grant_until == inf:
-                changes |= self._drop(client_id)
+                changes |= self._drop(client_id, "closed")
         for client_id, value in entries.items():
             try:
                 session = decode_session(value)
@@ -134,7 +145,7 @@ class ClientDirectory:
         lost = [client_id for client_id, claimed in self._claims.items() if claimed.session.gateway == owner]
         changes: Changes = {}
         for client_id in lost:
-            changes |= self._drop(client_id)
+            changes |= self._drop(client_id, "gateway_lost")
         return changes
 
     # --- time, orders
@@ -150,12 +161,21 @@ class ClientDirectory:
             client_id = next(iter(self._grants))
             if self._claims[client_id].grant_until > now:
                 break
-            changes |= self._drop(client_id)
+            changes |= self._drop(client_id, "")
         return changes
 
     def take_orders(self) -> list[Tell]:
         orders, self._orders = self._orders, []
         return orders
+
+    def take_moves(self) -> list[Move]:
+        """Who has come and gone, in order. Until `open` it is not complete: look at `sessions` then."""
+        moves, self._moves = self._moves, []
+        return moves
+
+    def sessions(self) -> list[Session]:
+        """Everybody who is served."""
+        return [claimed.session for claimed in self._claims.values() if claimed.grant_until == inf]
 
     def get(self, client_id: str) -> Session | None:
         """Who has an id."""
@@ -176,17 +196,32 @@ class ClientDirectory:
         return loser is not session
 
     def _set(self, session: Session, grant_until: float) -> None:
+        before = self._claims.get(session.client_id)
+        was_served = before is not None and before.grant_until == inf and before.session.session == session.session
+        if grant_until == inf and not was_served:
+            self._moves.append(Came(session))
         self._claims[session.client_id] = _Claimed(session, grant_until)
         self._grants.pop(session.client_id, None)
         if grant_until < inf:
             self._grants[session.client_id] = None
 
-    def _drop(self, client_id: str) -> Changes:
-        del self._claims[client_id]
+    def _drop(self, client_id: str, reason: str) -> Changes:
+        self._went(self._claims.pop(client_id), reason)
         self._grants.pop(client_id, None)
         return {client_id: None}
 
+    def _went(self, claimed: _Claimed, reason: str) -> None:
+        if claimed.grant_until == inf:
+            self._moves.append(Went(claimed.session.client_id, claimed.session.gateway, reason))
+
     def _close(self, session: Session, reason: str) -> None:
+        """The id goes to another session."""
+        claimed = self._claims.get(session.client_id)
+        if claimed is not None and claimed.session.session == session.session:
+            self._went(claimed, reason)
+        self._order_close(session, reason)
+
+    def _order_close(self, session: Session, reason: str) -> None:
         self._tell(session.gateway, CloseSession(client_id=session.client_id, session=session.session, reason=reason))
 
     def _tell(self, gateway: Role, message: Message) -> None:

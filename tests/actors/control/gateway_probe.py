@@ -8,16 +8,20 @@ from math import inf
 from majula.actorsystem.actor import MajulaActor, NoConfig
 from majula.auth.book import TOKENS
 from majula.messages.base import Address, Message, Role, decode, encode
+from majula.messages.operations import Performed
 from majula.messages.routing import CloseSession, Granted, Refused
+from majula.messages.telemetry import Event
 from majula.messages.topics import Retained
+from majula.routing.presence import PRESENCE
+from majula.routing.readers import READERS, READING
 from majula.routing.sessions import CLIENTS, SESSIONS
 from majula.rpc.services import REGISTRATIONS, SERVICES
 from majula.tables import Changed, Effect, InForce, TableExchange
 from majula.topics.interest import INTEREST, SUBSCRIPTIONS
 from majula.topics.retained import RETAINED
 
-SLICES = {SUBSCRIPTIONS: "topic_manager", REGISTRATIONS: "rpc_broker", SESSIONS: "router"}
-TABLES = {INTEREST: "topic_manager", SERVICES: "rpc_broker", CLIENTS: "router", TOKENS: "config"}
+SLICES = {SUBSCRIPTIONS: "topic_manager", REGISTRATIONS: "rpc_broker", SESSIONS: "router", READING: "router"}
+TABLES = {INTEREST: "topic_manager", SERVICES: "rpc_broker", CLIENTS: "router", READERS: "router", TOKENS: "config"}
 
 TOLD_BYTES = 100_000
 
@@ -82,6 +86,7 @@ class GatewayProbe(MajulaActor):
         for table, of in TABLES.items():
             self._tables.hold(table, of=of)
         self._tables.hold(RETAINED, of="topic_manager", gives_back=True)
+        self._tables.hold(PRESENCE, of="router", gives_back=True)
         self._current: dict[str, bool] = {}
 
     def on_role(self, role: Role, address: Address | None, incarnation: int) -> None:
@@ -96,7 +101,7 @@ class GatewayProbe(MajulaActor):
         match message:
             case Listen():
                 self._reports_to = sender
-                for table in (*TABLES, RETAINED):
+                for table in (*TABLES, RETAINED, PRESENCE):
                     self._tell(table)
             case Put(table=table, key=key, value=value, token=token):
                 if value is None:
@@ -106,7 +111,7 @@ class GatewayProbe(MajulaActor):
                 self._step(self._tables.confirm(table, token, now, timeout_s=8.0) if token else [])
             case Pass(role=role, message=inner):
                 self.send_role(role, decode(inner))
-            case Retained() | Granted() | Refused() | CloseSession():
+            case Retained() | Granted() | Refused() | CloseSession() | Performed():
                 self._report(Heard(by=self.role, message=encode(message)))
             case Break():
                 raise ValueError("told to break")
@@ -123,7 +128,7 @@ class GatewayProbe(MajulaActor):
                 self._tell(news.table)
             else:
                 self._report(Confirmation(self.role, news.token, isinstance(news, InForce)))
-        for table in (*TABLES, RETAINED):
+        for table in (*TABLES, RETAINED, PRESENCE):
             if self._tables.is_current(table) != self._current.get(table, False):
                 self._current[table] = self._tables.is_current(table)
                 self._tell(table)
@@ -138,3 +143,24 @@ class GatewayProbe(MajulaActor):
         # Large values are told by their keys alone: otherwise 64 MiB would travel with every change.
         entries = {key: value if len(value) < TOLD_BYTES else b"" for key, value in self._tables.held(table).items()}
         self._report(Holds(self.role, table, entries, self._tables.is_current(table)))
+
+
+class TelemetryProbe(MajulaActor):
+    """Hears the events of all roles, and passes them on once somebody listens."""
+
+    async def on_start(self, config: NoConfig) -> None:
+        self._reports_to: Address | None = None
+        self._early: list[Event] = []
+
+    def on_message(self, message: Message, sender: Address) -> None:
+        match message:
+            case Listen():
+                self._reports_to = sender
+                early, self._early = self._early, []
+                for event in early:
+                    self.send(sender, Heard(by=self.role, message=encode(event)))
+            case Event():
+                if self._reports_to is None:
+                    self._early.append(message)
+                else:
+                    self.send(self._reports_to, Heard(by=self.role, message=encode(message)))

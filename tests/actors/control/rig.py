@@ -13,6 +13,8 @@ from tests.actors.supervision.rig import SupervisorRig
 from .gateway_probe import Confirmation, Heard, Holds, Listen, Pass, Put
 
 GATEWAY_PROBE = f"{__package__}.gateway_probe.GatewayProbe"
+TELEMETRY_PROBE = f"{__package__}.gateway_probe.TelemetryProbe"
+TELEMETRY = "telemetry"
 M = TypeVar("M", bound=Message)
 
 
@@ -22,12 +24,24 @@ class ControlRig(SupervisorRig):
     Args:
         role, actor, config: the control actor under test.
         gateways: how many probes.
+        telemetry: and one for the events.
     """
 
-    def __init__(self, run_dir: Path, role: Role, actor: str, *, config: bytes = b"\x80", gateways: int = 2) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        role: Role,
+        actor: str,
+        *,
+        config: bytes = b"\x80",
+        gateways: int = 2,
+        telemetry: bool = False,
+    ) -> None:
         self.role = role
         self.gateways = tuple(f"gateway:{n}" for n in range(1, gateways + 1))
         probes = [ChildSpec(role=name, actor=GATEWAY_PROBE) for name in self.gateways]
+        if telemetry:
+            probes.insert(0, ChildSpec(role=TELEMETRY, actor=TELEMETRY_PROBE))
         super().__init__(run_dir, ChildSpec(role=role, actor=actor, config=config), *probes)
         self.holds: dict[tuple[Role, str], Holds] = {}
         self._heard: list[tuple[Role, Message]] = []
@@ -45,7 +59,7 @@ class ControlRig(SupervisorRig):
                 self._confirmed[message.token] = message.is_in_force
             case Roles():
                 for role, entry in message.entries.items():
-                    if role in self.gateways and entry.address not in self._listened:
+                    if role in (*self.gateways, TELEMETRY) and entry.address not in self._listened:
                         self._listened.add(entry.address)
                         self.outside.send(entry.address, Listen())
         super()._take(message, sender)
