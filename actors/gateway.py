@@ -142,6 +142,13 @@ class GatewayActor(MajulaActor):
         self._sampling = self.loop.call_later(SAMPLE_S, self._sample, now + SAMPLE_S)
         self._arm()
 
+    def on_settings(self, config: GatewaySettings) -> None:
+        """Limits, host names, origins, addresses and certificates are obeyed at once."""
+        self.settings = config
+        self.switch.renew(config.limits)
+        for edge in self._edges:
+            edge.renew(config)
+
     async def _serve(self) -> None:
         """Open the doors once the tables are here. Clients wait in the sockets' queues until then."""
         try:

@@ -44,6 +44,10 @@ class TopicManagerActor(MajulaActor):
         self._refused = 0
         self._arm()
 
+    def on_settings(self, config: RetainedSettings) -> None:
+        """The limit holds for what is retained from now on; what is there stays."""
+        self._order.limit_bytes = config.limit_bytes
+
     def on_role(self, role: Role, address: Address | None, incarnation: int) -> None:
         self._step(self._tables.role_changed(role, address, incarnation, self.loop.time()))
 

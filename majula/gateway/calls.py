@@ -138,6 +138,10 @@ class Calls:
         self._repeated = 0
         self._stray = 0
 
+    def renew(self, limits: GatewayLimits) -> None:
+        """Other limits; who has more already keeps it."""
+        self._limit = self._pending.limit = limits.pending_calls
+
     # --- events
 
     def call_planned(self, session: Session, chunk: bytes, span: Span, now: float) -> bool:

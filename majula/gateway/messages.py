@@ -128,6 +128,11 @@ class PrivateMessages:
         self._refused = 0
         self._lost_receipts = 0
 
+    def renew(self, *, message_bytes: int) -> None:
+        """Another largest message."""
+        self._limit_bytes = MESSAGE_PREFIX_BYTES + message_bytes
+        self.sending.renew(message_bytes=message_bytes)
+
     # --- from clients
 
     def send(self, session: Session, chunk: bytes, span: Span, now: float) -> None:

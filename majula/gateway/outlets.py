@@ -34,6 +34,10 @@ class Outlets:
         self.dropped_messages = 0
         self._cuts_slow = cuts_slow
 
+    def renew(self, *, cuts_slow: bool) -> None:
+        """The other policy."""
+        self._cuts_slow = cuts_slow
+
     def publish(self, end: End, frame: bytes, messages: int, now: float) -> bool:
         """A publication; False: dropped and counted."""
         if end.outbox.offer(frame, messages, now):

@@ -114,6 +114,10 @@ class Requests:
         self._walks: dict[Session, deque[tuple[SubscriptionKey, Iterator[str | None]]]] = {}  # topics still to be looked for
         self._retaining: dict[int, tuple[Session, int]] = {}  # unsettled retained publishes: number -> publisher, its request
 
+    def renew(self, limits: GatewayLimits) -> None:
+        """Other limits; who has more already keeps it."""
+        self._limits = limits
+
     # --- topics
 
     def subscribe(self, session: Session, header: Subscribe, now: float) -> None:

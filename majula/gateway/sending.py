@@ -137,6 +137,10 @@ class Sending:
         self._retry_at = inf
         self._order = 0
 
+    def renew(self, *, message_bytes: int) -> None:
+        """Another largest message."""
+        self._limit_bytes = message_bytes
+
     # --- what is asked
 
     def send(self, session: Session, header: Request, asked: SendRequest, body: bytes, now: float) -> None:

@@ -42,7 +42,7 @@ from majula.gateway.rates import Meter, Rates
 from majula.gateway.requests import Requests, Slices
 from majula.gateway.routes import Routes
 from majula.gateway.session import Connection, Session, SessionStatistics
-from majula.gateway.settings import GatewaySettings
+from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.messages.base import Role
 from majula.rpc.operations import ServicesAnswer, ServicesRequest
 from majula.telemetry.operations import InfoAnswer, InfoRequest
@@ -183,6 +183,19 @@ class Switch:
         )
 
     # --- sessions
+
+    def renew(self, limits: GatewayLimits) -> None:
+        """Other limits than at the start. What a client may have (subscriptions, calls, the size of a message) changes at once, its
+        queue and its rates with its next session."""
+        self.limits = limits
+        self.frame_limit_bytes = 2 + MAX_HEADER_BYTES + MESSAGE_PREFIX_BYTES + limits.message_bytes
+        self._body_limit_bytes = MESSAGE_PREFIX_BYTES + limits.message_bytes
+        self._out.renew(cuts_slow=limits.slow_policy == "disconnect")
+        self.calls.renew(limits)
+        self.requests.renew(limits)
+        self.messages.renew(message_bytes=limits.message_bytes)
+        self.load.renew(limits)
+        self.rates.renew(limits)
 
     def open(
         self,

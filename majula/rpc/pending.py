@@ -57,7 +57,8 @@ class PendingCalls(Generic[O, T]):
     """
 
     def __init__(self, *, limit: int = CALLS_LIMIT) -> None:
-        self._limit = limit
+        self.limit = limit
+        """May change; whoever has more already keeps it."""
         self._next = 1
         self._calls: dict[int, PendingCall[O, T]] = {}
         self._origins: dict[O, dict[int, int]] = {}  # origin -> its own number -> ours
@@ -79,8 +80,8 @@ class PendingCalls(Generic[O, T]):
         mine = self._origins.get(origin)
         if mine is None:
             mine = self._origins[origin] = {}
-        elif len(mine) >= (self._limit if limit is None else limit):
-            raise LimitReached("this client has too many calls under way", limit="pending_calls", limit_calls=self._limit)
+        elif len(mine) >= (self.limit if limit is None else limit):
+            raise LimitReached("this client has too many calls under way", limit="pending_calls", limit_calls=self.limit)
         elif origin_call in mine:
             raise KeyError(origin_call)
         number, self._next = self._next, self._next + 1
@@ -121,7 +122,7 @@ class PendingCalls(Generic[O, T]):
     def retarget(self, call: PendingCall[O, T], target: T) -> PendingCall[O, T]:
         """Another provider gets the call, under a new id, so that a late answer of the first one finds nothing."""
         self.take(call.id)
-        return self.add(call.origin, call.origin_call, target, call.deadline, call.context, limit=self._limit + 1)
+        return self.add(call.origin, call.origin_call, target, call.deadline, call.context, limit=self.limit + 1)
 
     def expire(self, now: float) -> list[PendingCall[O, T]]:
         """Take out all calls whose deadline has come, in the order of their deadlines."""

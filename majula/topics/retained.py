@@ -62,7 +62,8 @@ class RetainedOrder:
     def __init__(self, *, epoch: int, limit_bytes: int = RETAINED_BYTES) -> None:
         self._epoch = epoch
         self._sequence = 0
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
+        """May change; what is there already stays."""
         self._costs: dict[str, int] = {}
         self._bytes = 0
 
@@ -75,7 +76,7 @@ class RetainedOrder:
         """The value to publish under `topic`; None: there is no room, the publisher gets `limit_reached`."""
         self._sequence += 1
         value = _encode(RetainedValue(epoch=self._epoch, sequence=self._sequence, frame=frame))
-        if self._bytes - self._costs.get(topic, 0) + self._cost(topic, len(value)) > self._limit_bytes:
+        if self._bytes - self._costs.get(topic, 0) + self._cost(topic, len(value)) > self.limit_bytes:
             return None
         self._account(topic, len(value))
         return value
