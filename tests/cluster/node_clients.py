@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -64,9 +64,12 @@ class Clients:
 
 
 @asynccontextmanager
-async def running_node(folder: Path, *, gateways: int = 2, extra: str = "") -> AsyncIterator[Clients]:
+async def running_node(
+    folder: Path, *, gateways: int = 2, extra: str = "", environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Clients]:
     """The real node with clients; leaves nothing behind."""
-    async with NodeRig(folder, module="majula.runner", gateways=gateways, extra=extra) as node, AsyncExitStack() as stack:
+    rig = NodeRig(folder, module="majula.runner", gateways=gateways, extra=extra, environment=environment)
+    async with rig as node, AsyncExitStack() as stack:
         yield Clients(node, stack)
 
 
