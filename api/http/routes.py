@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from majula.api.http import calls, openapi, planned, rpc, sessions, topics
+from majula.api.http import calls, messages, openapi, planned, rpc, sessions, topics
 from majula.api.http.answers import JSON_TYPE
 from majula.api.http.documentation import POLICY, page_files
 from majula.api.http.exchange import attached, identity_of, permit
