@@ -7,20 +7,30 @@ gathers both from them. The rules are in `majula.tables` and `majula.topics`.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from math import inf
 
+import msgspec
+
 from majula.actorsystem.actor import MajulaActor
+from majula.errors import MajulaError, NotFound, Overloaded
 from majula.messages.base import Address, Message, Role
+from majula.messages.operations import Perform, answered, refused
 from majula.messages.topics import Retain, Retained
 from majula.tables import Changed, Effect, InForce, TableExchange, Unconfirmed
 from majula.topics.interest import INTEREST, SUBSCRIPTIONS, InterestMerge
+from majula.topics.listing import TopicListing
+from majula.topics.operations import LIST, TopicsRequest
 from majula.topics.retained import RETAINED, RetainedOrder, RetainedSettings
 
 GATEWAYS = "gateway:"
 
 # Retained publishes that come while the values are regained. Each gateway sends at most 256 before the first is settled.
 EARLY = 4_096
+
+# Each holds the keys of all topics while it is made.
+LISTS = 4
 
 # A gateway that does not confirm is hung and ended by its supervisor within 4 s; then it is waited for no longer.
 SETTLE_S = 10.0
@@ -35,13 +45,15 @@ class TopicManagerActor(MajulaActor):
         self._tables = TableExchange(
             role=self.role, incarnation=self.incarnation, random32=secrets.randbits(32), now=self.loop.time()
         )
-        self._tables.gather(SUBSCRIPTIONS, of=GATEWAYS, into=INTEREST, merge=InterestMerge())
+        self._interest = InterestMerge()
+        self._tables.gather(SUBSCRIPTIONS, of=GATEWAYS, into=INTEREST, merge=self._interest)
         self._retained = self._tables.regain(RETAINED, of=GATEWAYS)
         self._order = RetainedOrder(epoch=self._tables.epoch, limit_bytes=config.limit_bytes)
         self._early: list[tuple[Retain, Address]] = []
         self._settling: dict[int, tuple[Address, int]] = {}
         self._tokens = 0
         self._refused = 0
+        self._lists = 0
         self._arm()
 
     def on_settings(self, config: RetainedSettings) -> None:
@@ -55,6 +67,8 @@ class TopicManagerActor(MajulaActor):
         effects = self._tables.receive(message, sender, self.loop.time())
         if effects is not None:
             self._step(effects)
+        elif isinstance(message, Perform):
+            self._perform(message, sender)
         elif isinstance(message, Retain):
             if self._retained.is_open:
                 self._retain(message, sender)
@@ -105,6 +119,28 @@ class TopicManagerActor(MajulaActor):
     def _settle(self, token: int, code: str) -> None:
         sender, number = self._settling.pop(token)
         self.send(sender, Retained(number=number, code=code))
+
+    def _perform(self, message: Perform, sender: Address) -> None:
+        try:
+            if message.operation != LIST.name:
+                raise NotFound(f"{message.operation} is not served here", operation=message.operation)
+            if self._lists >= LISTS:
+                raise Overloaded("too many lists are being made", retry_after_s=1.0)
+            asked = msgspec.msgpack.decode(message.parameters, type=TopicsRequest)
+            listing = TopicListing(self._interest, self._order, asked)
+        except MajulaError as error:
+            self.send(sender, refused(message, error))
+            return
+        self._lists += 1
+        self.spawn(self._list(listing, message, sender), name="topics.list")
+
+    async def _list(self, listing: TopicListing, message: Perform, sender: Address) -> None:
+        answer = listing.step()
+        while answer is None:
+            await asyncio.sleep(0)  # what else has come is served between two portions
+            answer = listing.step()
+        self._lists -= 1
+        self.send(sender, answered(message, answer))
 
     def _arm(self) -> None:
         deadline = self._tables.next_deadline()

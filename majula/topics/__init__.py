@@ -7,4 +7,5 @@ Read in this order:
 - `interest`: the tables `subscriptions` (one slice a gateway) and `interest` (all slices merged), and the routes made of them.
 - `queue_groups`: which gateway, and there which member, gets a message of a queue group.
 - `retained`: the last values: ordered by the topic manager, copied to every gateway, given back after its restart.
+- `listing`: the list of topics for people.
 """

@@ -89,6 +89,15 @@ class InterestMerge:
         keys = [key for key, owners in self._subjects.items() if owner in owners]
         return {key: self._value(key) for key in keys if self._drop(key, owner)}
 
+    def subjects(self) -> Mapping[str, object]:
+        """The keys of everything that is wanted."""
+        return self._subjects
+
+    def wanted(self, key: str) -> tuple[tuple[Role, ...], tuple[str, ...]]:
+        """The gateways that want a subject, and its queue groups."""
+        owners = self._subjects.get(key, {})
+        return tuple(sorted(owners)), tuple(sorted({group for wanted in owners.values() for group in wanted.groups}))
+
     def _drop(self, key: str, owner: Role) -> bool:
         owners = self._subjects.get(key)
         if owners is None or owners.pop(owner, None) is None:

@@ -84,6 +84,15 @@ class RetainedOrder:
     def remove(self, topic: str) -> None:
         self._bytes -= self._costs.pop(topic, 0)
 
+    def topics(self) -> Iterable[str]:
+        """All topics that have a value."""
+        return self._costs
+
+    def size_of(self, topic: str) -> int:
+        """Bytes of a topic's value as it is kept; 0: it has none."""
+        cost = self._costs.get(topic)
+        return 0 if cost is None else cost - self._cost(topic, 0)
+
     @property
     def size_bytes(self) -> int:
         return self._bytes

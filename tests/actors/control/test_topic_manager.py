@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from majula.messages.operations import Caller, Perform, Performed
 from majula.messages.topics import Retain, Retained
 from majula.topics.interest import INTEREST, SUBSCRIPTIONS, Interest, Interests
+from majula.topics.operations import TopicLine, TopicsAnswer, TopicsRequest
 from majula.topics.retained import RETAINED, RetainedValue
 from tests.actors.supervision.rig import record_recovery
 
@@ -166,3 +168,16 @@ async def test_values_up_to_the_limit_of_the_node_are_regained(rig: ControlRig, 
     record_recovery(rig.role, "SIGKILL with 64 MiB retained", time.monotonic() - began, request.node.nodeid)
     entries = await rig.until_held(ONE, RETAINED, lambda entries: "t.1" not in entries)
     assert len(entries) == 66
+
+
+async def test_list_of_topics_is_answered(rig: ControlRig) -> None:
+    assert await rig.confirmed(ONE, SUBSCRIPTIONS, *wanted("a.b"))
+    rig.tell(TWO, Perform(7, "topics.list", msgspec.msgpack.encode(TopicsRequest()), Caller("", "ann")))
+    performed = await rig.hears(TWO, Performed)
+    answer = msgspec.msgpack.decode(performed.answer, type=TopicsAnswer)
+    assert answer == TopicsAnswer((TopicLine("a.b", False, (ONE,)),), 1)
+
+
+async def test_list_by_a_pattern_that_is_none_is_refused(rig: ControlRig) -> None:
+    rig.tell(TWO, Perform(7, "topics.list", msgspec.msgpack.encode(TopicsRequest(pattern="a.>.b")), Caller("", "ann")))
+    assert (await rig.hears(TWO, Performed)).code == "invalid_request"
