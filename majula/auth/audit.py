@@ -70,7 +70,7 @@ def newest(data: bytes, *, before: int, limit: int) -> list[AuditEntry]:
 def _entry(line: bytes) -> AuditEntry | None:
     try:
         return _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

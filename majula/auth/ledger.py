@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from majula.auth.book import LEEWAY_S, TokenEntry
@@ -31,6 +31,12 @@ YEARS_10_S = 10 * 365 * 86_400.0
 # What opens nothing any more is shown for a month, so that a list answers "what was that token?"; then it is forgotten.
 REMEMBERED_S = 30 * 86_400.0
 
+Wall = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+"""Seconds since 1970, up to the year 9999: beyond it has no date that could be shown. 0: never."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
 RandomBytes = Callable[[int], bytes]
 
 
@@ -40,20 +46,20 @@ class TokenRecord(Struct, frozen=True, omit_defaults=True):
     digest: SHA-256 of the secret, in hex. used_by: the claimant that has used up a single-use token.
     """
 
-    id: str
-    digest: str
+    id: Name
+    digest: Digest
     scopes: tuple[str, ...]
     clients: tuple[str, ...] = ("*",)
     note: str = ""
-    created_at: float = 0.0
+    created_at: Wall = 0.0
     created_by: str = ""
-    expires_at: float = 0.0
+    expires_at: Wall = 0.0
     single_use: bool = False
     messages_per_s: float = 0.0
     bytes_per_s: float = 0.0
-    last_used_at: float = 0.0
-    revoked_at: float = 0.0
-    used_at: float = 0.0
+    last_used_at: Wall = 0.0
+    revoked_at: Wall = 0.0
+    used_at: Wall = 0.0
     used_by: str = ""
 
     def is_expired(self, wall: float) -> bool:
@@ -369,9 +375,16 @@ def decode_ledger(data: bytes) -> Ledger:
     """The ledger that `encode_ledger` wrote.
 
     Raises:
-        ValueError: it did not write this.
+        ValueError: it did not write this, or an editor was there since: a scope that is none would end a gateway.
     """
     stored = msgspec.json.decode(data, type=_Stored)
     if stored.version != 1:
         raise ValueError(f"its form is version {stored.version}, this node knows version 1")
+    try:
+        for scopes in {record.scopes for record in stored.tokens}:
+            parse_scopes(scopes)
+        for pattern in {pattern for record in stored.tokens for pattern in record.clients}:
+            check_pattern(pattern)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from None
     return Ledger(stored.tokens)

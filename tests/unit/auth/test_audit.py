@@ -73,3 +73,10 @@ def test_torn_line_is_not_whole() -> None:
     assert whole_bytes(data + entry(2)[:-1]) == len(data)
     assert whole_bytes(data) == len(data)
     assert whole_bytes(b"torn") == 0
+
+
+@given(data=st.binary(max_size=300))
+def test_no_garbage_in_a_file_is_an_exception(data: bytes) -> None:
+    assert newest(data, before=0, limit=10) == []
+    assert last_number(data) == 0
+    assert 0 <= whole_bytes(data) <= len(data)

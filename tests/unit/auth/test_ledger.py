@@ -282,6 +282,34 @@ def test_damaged_file_is_told(data: bytes) -> None:
         decode_ledger(data)
 
 
+def edited(before: bytes, after: bytes) -> bytes:
+    data = encode_ledger(Ledger([record(1)]))
+    assert before in data
+    return data.replace(before, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"publish:a", b"fly:a"),
+        (b'"scopes":["publish:a"]', b'"scopes":["publish:a"],"clients":["a.>.b"]'),
+        (b'"created_at":1700000000.0', b'"created_at":1e300'),
+        (b'"created_at":1700000000.0', b'"created_at":-1'),
+        (digest_of("1").encode(), b"secret"),
+        (b'"tok-1"', b'""'),
+    ],
+)
+def test_file_that_an_editor_has_spoilt_is_told(before: bytes, after: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode_ledger(edited(before, after))
+
+
+@given(data=st.binary(max_size=200))
+def test_no_file_is_read_in_another_way_than_by_a_refusal(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode_ledger(data)
+
+
 @pytest.mark.parametrize("twin", [record(1), TokenRecord(id="tok-2", digest=digest_of("1"), scopes=())])
 def test_file_with_a_token_twice_is_told(twin: TokenRecord) -> None:
     with pytest.raises(ValueError, match="twice"):

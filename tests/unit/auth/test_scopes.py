@@ -84,3 +84,12 @@ def test_pattern_covers_and_overlaps_itself(pattern: str) -> None:
 def test_overlap_is_mutual(first: str, second: str) -> None:
     one, other = as_levels(first), as_levels(second)
     assert overlaps(one, other, pattern=True) == overlaps(other, one, pattern=True)
+
+
+@given(text=st.text(max_size=300))
+def test_any_text_is_a_scope_that_reads_back_or_is_refused(text: str) -> None:
+    try:
+        scope = parse_scope(text)
+    except InvalidRequest:
+        return
+    assert str(scope) == text
