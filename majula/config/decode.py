@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
-from msgspec import inspect
+from msgspec import Struct, inspect
 
 from majula.config.document import Located, Mark, Problems, quote
 from majula.config.schema import NodeConfig
@@ -19,7 +19,7 @@ from majula.config.values import READERS
 Path = tuple[str | int, ...]
 """Way to a value: keys as they stand in the file and list positions, ``("majula_servers", 0, "port")``."""
 
-_NODE = inspect.type_info(NodeConfig)
+S = TypeVar("S", bound=Struct)
 
 
 class Places:
@@ -55,8 +55,13 @@ def decode_node(tree: Located, problems: Problems, places: Places, checks: Mappi
     None is returned where a key that must be there is missing or wrong.
     """
     _inherit_limits(tree)
-    found = _Walk(problems, places, checks).convert(_NODE, tree, ())
-    return found if isinstance(found, NodeConfig) else None
+    return decode(NodeConfig, tree, problems, places, checks)
+
+
+def decode(kind: type[S], tree: Located, problems: Problems, places: Places, checks: Mapping[type, Check]) -> S | None:
+    """What the tree says as `kind`, a struct of a schema; as for `decode_node`."""
+    found = _Walk(problems, places, checks).convert(inspect.type_info(kind), tree, ())
+    return found if isinstance(found, kind) else None
 
 
 class _Wrong:
@@ -109,6 +114,8 @@ class _Walk:
             return self._struct(kind, found, path)
         if isinstance(kind, inspect.VarTupleType):
             return self._list(kind, found, path)
+        if isinstance(kind, inspect.DictType):
+            return self._dict(kind, found, path)
         try:
             return _scalar(kind, found.value, extra.get("kind"))
         except ValueError as error:
@@ -121,6 +128,19 @@ class _Walk:
             return _WRONG
         items = [self.convert(kind.item_type, item, (*path, at)) for at, item in enumerate(found.value)]
         return _WRONG if any(item is _WRONG for item in items) else tuple(items)
+
+    def _dict(self, kind: inspect.DictType, found: Located, path: Path) -> Any:
+        """A mapping whose keys are the operator's own."""
+        if not isinstance(found.value, dict):
+            self._problems.add(found.mark, f"expected a mapping, got {_said(found.value)}")
+            return _WRONG
+        values: dict[str, Any] = {}
+        for key, value in found.value.items():
+            name = self.convert(kind.key_type, Located(key, found.keys[key]), (*path, key))
+            converted = self.convert(kind.value_type, value, (*path, key))
+            if name is not _WRONG and converted is not _WRONG:
+                values[name] = converted
+        return values if len(values) == len(found.value) else _WRONG
 
     def _struct(self, kind: inspect.StructType, found: Located, path: Path) -> Any:
         fields = {field.encode_name: field for field in kind.fields}
@@ -189,7 +209,7 @@ def _scalar(kind: inspect.Type, value: object, reader: str | None) -> object:
     assert isinstance(kind, inspect.StrType), kind  # the schema uses no other type
     if not isinstance(value, str):
         raise ValueError(f"expected text, got {quote(value)}: put it in quotes")
-    if not value:
+    if not value and reader is None:
         raise ValueError("expected text, got an empty one")
     return value
 

@@ -22,7 +22,9 @@ def settings_of(config: NodeConfig, *, edges: tuple[str, ...] = (), version: str
     """
     gateways = tuple(gateway_role(entry) for entry in config.majula_servers)
     found: dict[Role, msgspec.Struct] = {
-        "telemetry": TelemetrySettings(version=version, data_dir=config.data_dir, level=config.log.level),
+        "telemetry": TelemetrySettings(
+            version=version, data_dir=config.data_dir, level=config.log.level, levels=config.log.levels
+        ),
         "topic_manager": RetainedSettings(limit_bytes=config.limits.retained_bytes),
     }
     for entry in config.majula_servers:

@@ -57,6 +57,7 @@ _KINDS = {
     "host": "host name",
     "origin": "origin",
     "websocket_url": "WebSocket address",
+    "role": "role",
 }
 
 
@@ -110,6 +111,8 @@ def _type(kind: inspect.Type, extra: dict[str, Any]) -> str:
         return " or ".join(_type(member, {}) for member in kind.types if not isinstance(member, inspect.NoneType))
     if isinstance(kind, inspect.StructType):
         return "mapping"
+    if isinstance(kind, inspect.DictType):
+        return f"mapping from {_type(*_unwrap(kind.key_type)[:2])} to {_type(*_unwrap(kind.value_type)[:2])}"
     if isinstance(kind, inspect.LiteralType):
         return ", ".join(f"`{value}`" for value in kind.values)
     if isinstance(kind, inspect.BoolType):
@@ -139,7 +142,7 @@ def _default(field: inspect.Field, extra: dict[str, Any]) -> str:
         )
     if isinstance(value, str):
         return f"`{value}`" if value else "none"
-    return "none" if value == () else "as below"
+    return "none" if value == () or field.default_factory is dict else "as below"
 
 
 def _number(value: float | None) -> str:

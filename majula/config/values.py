@@ -18,6 +18,7 @@ _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:ns|us|ms|s|m|h)){1,6}
 _DURATION_PART = re.compile(r"([0-9.]+)(ns|us|ms|s|m|h)")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB|GiB|kB|MB|GB)")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_ROLE = re.compile(r"[a-z_]{1,64}(?::[A-Za-z0-9._-]{1,128})?")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
@@ -151,6 +152,24 @@ def websocket_url(value: object) -> str:
     return text
 
 
+def role(value: object) -> str:
+    """A role of the node, `gateway:18080`, or a kind of them, `gateway`."""
+    text = _text(value, "a role")
+    if not _ROLE.fullmatch(text):
+        raise ValueError(f"expected a role such as router or gateway:18080, got {quote(text)}")
+    return text
+
+
+def optional_path(value: object) -> str:
+    """A path, or an empty text for none."""
+    return "" if value == "" else path(value)
+
+
+def any_origin(value: object) -> str:
+    """A web origin, or `*` for every one."""
+    return "*" if value == "*" else origin(value)
+
+
 READERS: dict[str, Callable[[object], str | int | float]] = {
     "duration": duration,
     "size": size,
@@ -165,6 +184,9 @@ READERS: dict[str, Callable[[object], str | int | float]] = {
     "host": host,
     "origin": origin,
     "websocket_url": websocket_url,
+    "role": role,
+    "optional_path": optional_path,
+    "any_origin": any_origin,
 }
 """What the schema may name as a field's `kind`."""
 

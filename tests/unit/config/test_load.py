@@ -355,7 +355,7 @@ def test_missing_key_that_must_be_there_is_one_problem(files: Files) -> None:
 
 def test_unknown_key_far_from_all_names_the_keys(files: Files) -> None:
     (problem,) = files.problems("node_id: n\nlog: {zzz: 1}")
-    assert problem == "2:7: unknown key 'zzz': the keys here are format, level"
+    assert problem == "2:7: unknown key 'zzz': the keys here are format, level, levels"
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "null"])
@@ -487,3 +487,22 @@ def test_limit_of_retained_values_is_the_nodes_and_refused_at_one_gateway(files:
 def test_limit_of_retained_values_may_be_set_for_the_node(files: Files) -> None:
     loaded = files.load("node_id: n\nmajula_servers: [{port: 1}]\nlimits: {retained_bytes: 1 MiB}\n")
     assert loaded.config.limits.retained_bytes == MIB
+
+
+def test_levels_of_single_roles_are_a_mapping(files: Files) -> None:
+    assert files.load("log: {levels: {router: debug, 'gateway:18080': error}}").config.log.levels == {
+        "router": "debug",
+        "gateway:18080": "error",
+    }
+
+
+@pytest.mark.parametrize(
+    ("levels", "problem"),
+    [
+        ("[debug]", "1:15: expected a mapping, got a list"),
+        ("{Router: debug}", "1:16: expected a role such as router or gateway:18080, got 'Router'"),
+        ("{router: loud}", "1:24: expected debug, info, warning or error, got 'loud'"),
+    ],
+)
+def test_level_of_a_role_that_cannot_be_one_is_refused_at_its_place(files: Files, levels: str, problem: str) -> None:
+    assert files.problems(f"log: {{levels: {levels}}}") == [problem]
