@@ -16,17 +16,15 @@ from msgspec.structs import replace
 
 from majula.auth.book import LEEWAY_S, TokenEntry
 from majula.auth.operations import TokenCreateAnswer, TokenCreateRequest, TokenLine, TokensAnswer, TokensRequest
-from majula.auth.scopes import parse_scopes
+from majula.auth.scopes import CLIENTS_MOST, parse_scopes
 from majula.auth.tokens import SECRET_BYTES, digest_of, has_token, make_token, make_token_id
 from majula.errors import InvalidRequest, LimitReached, NotFound, Unauthorized
 from majula.topics.subjects import check_pattern, is_control
 
 TOKENS_MOST = 10_000
-CLIENTS_MOST = 32
-NOTE_CHARACTERS = 256
 LINES_MOST = 1_024
-
-YEARS_10_S = 10 * 365 * 86_400.0
+NOTE_CHARACTERS = 256
+YEARS_10_S = 3_650 * 86_400.0
 
 # What opens nothing any more is shown for a month, so that a list answers "what was that token?"; then it is forgotten.
 REMEMBERED_S = 30 * 86_400.0

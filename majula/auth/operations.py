@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import msgspec
 
+from majula.auth.scopes import CLIENTS_MOST, SCOPES_MOST, VERBS
 from majula.operations import NO_CONTROL, PATTERN, ListLimit, ListOffset, Operation, Rate
 from majula.wire import headers
 
-_VERBS = "publish|subscribe|call|register|send|observe|tunnel|file|raft|elect|proxy|admin"
+_VERBS = "|".join(VERBS)
 
 ScopeText = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 256, "pattern": rf"^-?(?:\*|{_VERBS}):(?!$){PATTERN}$"})]
 """`verb:pattern`, with a leading `-` it denies."""
@@ -48,9 +49,9 @@ class TokenLine(msgspec.Struct, frozen=True):
 class TokenCreateRequest(msgspec.Struct, frozen=True):
     """As in `TokenLine`; `expires_in_s` 0: never."""
 
-    scopes: Annotated[tuple[ScopeText, ...], msgspec.Meta(min_length=1, max_length=128)]
+    scopes: Annotated[tuple[ScopeText, ...], msgspec.Meta(min_length=1, max_length=SCOPES_MOST)]
     note: Annotated[str, msgspec.Meta(max_length=256, extra_json_schema={"pattern": f"^{NO_CONTROL}*$"})] = ""
-    clients: Annotated[tuple[ClientPattern, ...], msgspec.Meta(min_length=1, max_length=32)] = ("*",)
+    clients: Annotated[tuple[ClientPattern, ...], msgspec.Meta(min_length=1, max_length=CLIENTS_MOST)] = ("*",)
     expires_in_s: Lifetime = 0.0
     single_use: bool = False
     messages_per_s: Rate = 0.0

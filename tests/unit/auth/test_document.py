@@ -8,7 +8,7 @@ import pytest
 
 from majula.auth.grants import grants_of
 from majula.auth.ledger import TOKENS_MOST
-from majula.auth.scopes import SCOPES, VERBS
+from majula.auth.scopes import SCOPES_MOST, VERBS
 from majula.operations import all_operations
 
 TEXT = (Path(__file__).parents[3] / "docs" / "concepts" / "security.md").read_text()
@@ -30,7 +30,7 @@ def test_every_fixed_object_of_a_scope_is_named(verb: str) -> None:
 
 def test_limits_are_those_of_the_code() -> None:
     assert f"{TOKENS_MOST:,} tokens" in TEXT
-    assert f"at most {SCOPES}" in TEXT
+    assert f"at most {SCOPES_MOST}" in TEXT
 
 
 def test_example_of_the_overlapping_subscription_behaves_as_described() -> None:
