@@ -21,7 +21,7 @@ HttpMethod = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
 # Wildcards only as whole levels, `>` only as the last one; levels without dots, stars and angle brackets.
 _LEVEL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029.*>]*"
-PATTERN = rf"(?:(?:{_LEVEL}|\*)(?:\.(?:{_LEVEL}|\*)){{0,15}}(?:\.>)?|>)"
+PATTERN = rf"(?:(?:{_LEVEL}|\*)(?:\.(?:{_LEVEL}|\*)){{0,14}}(?:\.>)?|>)"
 
 ClientName = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 128, "pattern": f"^{NO_CONTROL}*$"})]
 """Of a client, function or provider: at most 128 bytes of UTF-8 without control characters; empty where somebody may choose."""
@@ -112,9 +112,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     def scope_object(self, request: msgspec.Struct) -> str:
         """What the permission is checked against: the value of `scope_field` in the request. A `scope_field` that begins with `=`
-        is a fixed word, such as `=tokens`."""
+        is a fixed word, such as `=tokens`; `{field}` in it stands for that field of the request."""
         if self.scope_field.startswith("="):
-            return self.scope_field[1:]
+            fixed = self.scope_field[1:]
+            return (
+                fixed.format_map({name: getattr(request, name) for name in request.__struct_fields__}) if "{" in fixed else fixed
+            )
         return str(getattr(request, self.scope_field))
 
 

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from majula.auth import grants_of
+from majula.errors import PermissionDenied
 from majula.flow import Receiver
+from majula.gateway.accounts import Identity
 from majula.gateway.settings import GatewayLimits
 from majula.wire.frames import encode_run, split_run
 from majula.wire.headers import JSON, MSGPACK, Error, Receipt, Reply, Request, Send
@@ -381,3 +384,54 @@ def test_stream_that_does_not_read_holds_nobody_up() -> None:
     send(ann, "bob")
     assert messages(bob) == [1]
     assert state(ann) == "written"
+
+
+# --- scopes
+
+
+def limited(node: Node, *scopes: str, client_id: str = "ann", speaks_flows: bool = False) -> Client:
+    return node.client(client_id, speaks_flows=speaks_flows, identity=Identity("t1", grants_of(scopes)))
+
+
+@pytest.mark.parametrize(("scopes", "code"), [(("send:bob",), ""), (("send:carl",), "permission_denied")])
+def test_message_needs_the_scope_of_its_receiver(scopes: tuple[str, ...], code: str) -> None:
+    node = Node()
+    bob, ann = seed(node, "bob"), limited(node, *scopes)
+    send(ann, "bob")
+    assert [header.code for header in ann.headers() if isinstance(header, Error)] == ([code] if code else [])
+    assert len(messages(bob)) == (not code)
+
+
+def test_flow_without_the_scope_ends_and_the_missing_scope_is_named() -> None:
+    node = Node()
+    bob, ann = seed(node, "bob"), limited(node, "send:carl", speaks_flows=True)
+    ann.send(Send("bob", "", 77, 1, 1, 5_000, JSON), encode_run([b"1"]))
+    found = ann.headers()
+    assert [header.code for header in found if isinstance(header, Receipt)] == ["permission_denied"]
+    assert [header.detail["scope"] for header in found if isinstance(header, Error)] == ["send:bob"]
+    assert messages(bob) == []
+
+
+def test_broadcast_needs_the_scope_for_everybody() -> None:
+    node = Node()
+    ann = limited(node, "send:bob")
+    ask(ann, "messages.broadcast", message=1)
+    assert error(ann) == "permission_denied"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "may"), [(("observe:messages.bob",), True), (("observe:clients", "send:*", "subscribe:*"), False)]
+)
+def test_reading_what_is_sent_to_a_client_needs_its_scope(scopes: tuple[str, ...], may: bool) -> None:
+    node = Node()
+    switch = node.switches[0]
+    stream = Client(node, switch, reads=True)
+    identity = Identity("t1", grants_of(scopes))
+    stream.session = switch.open(
+        stream, client_id="bob", secret="", surface="sse", is_claimed=False, identity=identity, now=node.now
+    )
+    if may:
+        switch.messages.read(stream.session)
+    else:
+        with pytest.raises(PermissionDenied):
+            switch.messages.read(stream.session)
