@@ -12,10 +12,10 @@ from majula.wire import headers
 
 _VERBS = "|".join(VERBS)
 
-ScopeText = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 256, "pattern": rf"^-?(?:\*|{_VERBS}):(?!$){PATTERN}$"})]
+ScopeText = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": rf"^-?(?:\*|{_VERBS}):(?=.{{1,256}}$){PATTERN}$"})]
 """`verb:pattern`, with a leading `-` it denies."""
 
-ClientPattern = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": f"^{PATTERN}$"})]
+ClientPattern = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 256, "pattern": f"^{PATTERN}$"})]
 """A pattern of client ids."""
 
 Lifetime = Annotated[float, msgspec.Meta(ge=0, le=315_360_000, extra_json_schema={"anyOf": [{"const": 0}, {"minimum": 1}]})]

@@ -37,6 +37,8 @@ EVERYTHING = "*"
 SCOPES_MOST = 128
 """Scopes of one token at most. A check that is not remembered looks at each of its verb: 128 of them cost 60 us."""
 
+SCOPE_CHARACTERS = 256
+
 CLIENTS_MOST = 32
 """Patterns of client ids of one token at most."""
 
@@ -64,8 +66,10 @@ def parse_scope(text: str) -> Scope:
     """The scope that `text` says.
 
     Raises:
-        InvalidRequest: no verb, an unknown one (the nearest is named), or no valid pattern.
+        InvalidRequest: no verb, an unknown one (the nearest is named), no valid pattern, or too long.
     """
+    if len(text) > SCOPE_CHARACTERS:
+        raise InvalidRequest(f"a scope has at most {SCOPE_CHARACTERS} characters", scope=text[:128])
     denies = text.startswith("-")
     verb, colon, pattern = text[denies:].partition(":")
     if not colon or not verb:
