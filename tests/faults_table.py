@@ -16,6 +16,7 @@ PAGE = REPOSITORY / "docs" / "operations" / "faults.md"
 BEGIN, END = "<!-- figures: python -m tests.faults_table -->\n", "<!-- end of the figures -->\n"
 
 ROLES = {
+    "config": "config (tokens, audit, configuration)",
     "router": "router",
     "topic_manager": "topic manager",
     "rpc_broker": "RPC broker",

@@ -20,7 +20,7 @@ from tests.cluster.node_rig import record_recovery
 pytestmark = pytest.mark.slow
 
 HERE = "tests/cluster/test_clients_faults.py::test_messages_and_calls_between_live_clients_are_back"
-CONTROL = ("router", "topic_manager", "rpc_broker", "supervisor:control")
+CONTROL = ("config", "router", "topic_manager", "rpc_broker", "supervisor:control")
 GATEWAYS = ("near gateway", "far gateway", "supervisor:data")
 ROLES = (*CONTROL, *GATEWAYS, *TREE, "logger")
 CASES = [(role, number) for number in (signal.SIGKILL, signal.SIGSTOP) for role in ROLES]

@@ -14,7 +14,17 @@ from .node_rig import NodeRig, children, descendants, is_alive, record_recovery
 
 pytestmark = pytest.mark.slow
 
-ROLES = ("router", "topic_manager", "rpc_broker", "gateway", "supervisor:control", "supervisor:data", "supervisor:root", "admin")
+ROLES = (
+    "config",
+    "router",
+    "topic_manager",
+    "rpc_broker",
+    "gateway",
+    "supervisor:control",
+    "supervisor:data",
+    "supervisor:root",
+    "admin",
+)
 
 
 def full(role: str, node: NodeRig) -> str:
