@@ -181,12 +181,18 @@ class Served:
 
 @asynccontextmanager
 async def serve_http(
-    limits: GatewayLimits | None = None, *, origins: tuple[str, ...] = (), hosts: tuple[str, ...] = ()
+    limits: GatewayLimits | None = None, *, origins: tuple[str, ...] = (), hosts: tuple[str, ...] = (), **more: Any
 ) -> AsyncIterator[Served]:
-    """An HTTP edge on a free loopback port; nothing of it is left at the end, and nothing in it may have crashed."""
+    """An HTTP edge on a free loopback port; nothing of it is left at the end, and nothing in it may have crashed.
+
+    Args:
+        more: of its settings.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
-    settings = GatewaySettings(port=port, http_socket="http", limits=limits or GatewayLimits(), origins=origins, hosts=hosts)
+    settings = GatewaySettings(
+        port=port, http_socket="http", limits=limits or GatewayLimits(), origins=origins, hosts=hosts, **more
+    )
     gateway = LocalGateway(settings)
     edge = HttpEdge()
     await edge.start(gateway, {"http": listener})

@@ -17,8 +17,8 @@ class Peer:
         self.reader = reader
         self.writer = writer
 
-    async def hello(self, client_id: str = "", secret: str = "") -> Welcome:
-        self.send(Hello(1, client_id, secret))
+    async def hello(self, client_id: str = "", secret: str = "", token: str = "") -> Welcome:
+        self.send(Hello(1, client_id, secret, token))
         header, _ = await self.read()
         assert isinstance(header, Welcome), header
         self.welcome = header

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterable
@@ -16,13 +17,12 @@ from typing import Any, Protocol, cast
 
 log = logging.getLogger("majula.entrance")
 
-# An honest client takes two round trips.
-_HANDSHAKE_S = 5.0
+HANDSHAKE_S = 5.0
+"""An honest client takes two round trips."""
+
 # A peer that does not answer the farewell would hold its connection for the default of 30 s.
 _FAREWELL_S = 2.0
 _BACKLOG = 1_024
-# What came behind the handshake in its last packet, before the surface takes over. Reading is stopped beyond it.
-_EARLY_BYTES = 262_144
 
 _Network = IPv4Network | IPv6Network
 
@@ -30,7 +30,7 @@ _Network = IPv4Network | IPv6Network
 class Spawn(Protocol):
     """A task of the gateway, see `EdgeContext.spawn`."""
 
-    def __call__(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> object: ...
+    def __call__(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]: ...
 
 
 class Entrance:
@@ -40,15 +40,23 @@ class Entrance:
         make: the surface's protocol for one connection.
         spawn: starts the task of a handshake.
         handshakes: how many may be under way.
+        handshake_s: within which each must be done.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, make: Callable[[], asyncio.Protocol], *, spawn: Spawn, handshakes: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[[], asyncio.Protocol],
+        *,
+        spawn: Spawn,
+        handshakes: int,
+        handshake_s: float = HANDSHAKE_S,
     ) -> None:
         self.loop = loop
         self.make = make
         self.spawn = spawn
         self.context: ssl.SSLContext | None = None
+        self.handshake_s = handshake_s
         self._limit = handshakes
         self._networks: tuple[_Network, ...] = ()
         self._arrivals: set[_Arrival] = set()
@@ -114,66 +122,53 @@ class _Arrival(asyncio.Protocol):
 
     def __init__(self, entrance: Entrance) -> None:
         self._entrance = entrance
-        self._transport: asyncio.Transport | None = None
-        self._early = bytearray()
+        self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast: uvloop's transports have the methods of asyncio.Transport without being instances of it.
-        transport = self._transport = cast(asyncio.Transport, transport)
+        transport = cast(asyncio.Transport, transport)
         entrance = self._entrance
         peer = transport.get_extra_info("peername")
         if not entrance.admits(str(peer[0]) if peer else ""):
             entrance.turned_away()
             transport.abort()
-            return
-        if entrance.context is None:
-            self._enter(transport)
-            return
-        if not entrance.began(self):
+        elif entrance.context is None:
+            protocol = entrance.make()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+        elif not entrance.began(self):
             transport.abort()
-            return
-        transport.pause_reading()  # the first bytes belong to the handshake
-        entrance.spawn(self._shake_hands(transport, entrance.context), name="entrance.handshake")
-
-    def data_received(self, data: bytes) -> None:
-        """Behind the handshake; the surface gets it in a moment."""
-        self._early += data
-        if len(self._early) > _EARLY_BYTES:
-            self.abort()
+        else:
+            # Nothing has been read yet. The connection gets a new transport, which begins with the handshake: `start_tls` on this
+            # one would lose what uvloop reads in between.
+            connection = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+            connection.setblocking(False)
+            transport.abort()
+            self._task = entrance.spawn(self._shake_hands(connection, entrance.context), name="entrance.handshake")
 
     def abort(self) -> None:
         """Break it off."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self._task is not None:
+            self._task.cancel()
 
-    async def _shake_hands(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+    async def _shake_hands(self, connection: socket.socket, context: ssl.SSLContext) -> None:
         failed = True
+        entrance = self._entrance
         try:
-            secured = await self._entrance.loop.start_tls(
-                transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=_HANDSHAKE_S,
+            await entrance.loop.connect_accepted_socket(
+                entrance.make,
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=entrance.handshake_s,
                 ssl_shutdown_timeout=_FAREWELL_S,
             )
-            if secured is not None and not secured.is_closing():
-                self._enter(secured)
-                failed = False
+            failed = False
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             log.debug("entrance.handshake_failed", extra={"reason": str(error)[:200]})
-            transport.abort()
         except Exception:
             # Ours, but one stranger's trouble: the gateway goes on.
             log.exception("entrance.failed")
-            transport.abort()
         finally:
-            self._entrance.ended(self, failed=failed)
-
-    def _enter(self, transport: asyncio.Transport) -> None:
-        protocol = self._entrance.make()
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        if self._early:
-            protocol.data_received(bytes(self._early))
-            self._early.clear()
+            entrance.ended(self, failed=failed)
+            if failed:
+                connection.close()
