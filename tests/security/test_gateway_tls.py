@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import trustme
@@ -290,7 +290,7 @@ def spoil(operator: Operator, damage: str) -> None:
 async def test_address_that_is_not_on_the_list_is_closed_before_its_handshake_and_counted(
     tmp_path: Path, operator: Operator
 ) -> None:
-    files = {"cert_file": operator.cert_file, "key_file": operator.key_file}
+    files: dict[str, Any] = {"cert_file": operator.cert_file, "key_file": operator.key_file}
     async with serve_guarded(tmp_path, ip_allow=("127.0.0.0/30",), **files) as guarded:
         for port in (guarded.port, guarded.native_port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.9", 0))
