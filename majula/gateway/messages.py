@@ -123,6 +123,7 @@ class PrivateMessages:
         self._limit_bytes = MESSAGE_PREFIX_BYTES + message_bytes
         self._sweep_at = inf
         self.messages = 0
+        """Messages of clients that were sent from here, ever."""
         """Private messages of clients that came here, ever."""
         self._unrouted = 0
         self._refused = 0
@@ -185,6 +186,7 @@ class PrivateMessages:
     def ask_send(self, session: Session, header: Request, asked: SendRequest, body: bytes, now: float) -> None:
         """`messages.send`, of a client that does not run flows. Raises what it is to be told."""
         self.sending.send(session, header, asked, body, now)
+        self.messages += 1
         self.turn(now)
 
     def ask_broadcast(self, session: Session, header: Request, asked: BroadcastRequest, body: bytes, now: float) -> None:
@@ -193,6 +195,7 @@ class PrivateMessages:
         for more in (self._places.clients(), self.inboxes.read_ids(), self._places.read_ids()):
             clients |= dict.fromkeys(more)
         self.sending.broadcast(session, header, asked, body, now, clients=clients)
+        self.messages += 1
         self.turn(now)
 
     def read(self, session: Session) -> None:
@@ -218,7 +221,6 @@ class PrivateMessages:
         """Carry what waits: messages to send, receipts of what was written, verdicts."""
         while self.has_waiting():
             for header, body in self.sending.frames(now):
-                self.messages += count_run(body)
                 true = with_source(header, header.source, self._node_id, via=self._role)
                 self.route(true, encode_frame(true, body), now)
             for receipt in self.inboxes.receipts():

@@ -65,6 +65,7 @@ class Outbox:
         "_total_dropped_messages",
         "backlog",
         "bytes",
+        "given",
         "is_full",
         "messages",
         "on_taken",
@@ -90,6 +91,8 @@ class Outbox:
         self._next_mark_at = now
         self.taken = 0
         """Frames that have been taken, ever."""
+        self.given = 0
+        """Messages in them; a frame that is no run of publications counts as one."""
         self.on_taken: Callable[[], None] | None = None
         """Called when frames have been taken, within `take`: it may note that, and nothing more."""
         self._moved_at = now
@@ -163,6 +166,7 @@ class Outbox:
         if self.bytes <= limit_bytes:
             if frames:
                 self._frames = []
+                self.given += self.messages + self._counts.count(0)
                 self._counts.clear()
                 self.taken += len(frames)
                 self._marks.clear()
@@ -176,8 +180,11 @@ class Outbox:
         while size < limit_bytes:
             size += len(frames[at])
             at += 1
+        counts = self._counts[:at]
+        messages = sum(counts)
         self.bytes -= size
-        self.messages -= sum(self._counts[:at])
+        self.messages -= messages
+        self.given += messages + counts.count(0)
         self.taken += at
         taken = frames[:at]
         del frames[:at]

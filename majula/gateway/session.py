@@ -30,7 +30,8 @@ class Connection(Protocol):
 
 
 class SessionStatistics(Struct, frozen=True):
-    """One session, as `status` and the clients table show it."""
+    """One session, as `status` and the list of clients show it. Messages are those of topics, calls and private ones: by this
+    gateway from it, and written to it."""
 
     client_id: str
     surface: str
@@ -38,6 +39,8 @@ class SessionStatistics(Struct, frozen=True):
     subscriptions: int
     functions: int
     received_frames: int
+    received_messages: int
+    sent_messages: int
     waiting_bytes: int
     dropped_messages: int
     is_slow: bool
@@ -83,6 +86,7 @@ class Session:
         "plans",
         "ready_at",
         "received_frames",
+        "received_messages",
         "secret",
         "speaks_flows",
         "subscriptions",
@@ -133,6 +137,7 @@ class Session:
         self.functions: dict[str, Register] = {}
         self.plans: dict[bytes, CallPlan] = {}  # by the bytes of a CALL header behind its number
         self.received_frames = 0
+        self.received_messages = 0
 
     def statistics(self) -> SessionStatistics:
         outbox = self.outbox.statistics()
@@ -143,6 +148,8 @@ class Session:
             subscriptions=len(self.subscriptions),
             functions=len(self.functions),
             received_frames=self.received_frames,
+            received_messages=self.received_messages,
+            sent_messages=self.outbox.given,
             waiting_bytes=outbox.bytes,
             dropped_messages=outbox.dropped_messages,
             is_slow=outbox.is_full,

@@ -305,7 +305,8 @@ class Switch:
         calls, publishing = self.calls, self._publishing
         limit = self._body_limit_bytes
         allowed = session.allowed
-        controls, others, messages, refused = 0, 0, publishing.messages, self._refused_frames
+        controls, others, refused = 0, 0, self._refused_frames
+        messages = publishing.messages + self.messages.messages
         for span in spans:
             start, body, end = span
             if not session.is_open:
@@ -348,17 +349,16 @@ class Switch:
                     continue
                 self._serve(session, self._other, chunk, span, now)
             elif tag == SEND_TAG:
-                private = self.messages.messages
                 self._serve(session, self.messages.send, chunk, span, now)
-                others += self.messages.messages - private
             else:
                 controls += 1
                 self._serve(session, self._other, chunk, span, now)
             routes = self.routes.by_header()
         controls += self._refused_frames - refused  # a refusal costs more than what it refuses
+        sent = publishing.messages + self.messages.messages - messages + others
+        session.received_messages += sent
         meter = session.meter
         if controls or meter.counts_messages:
-            sent = publishing.messages - messages + others
             size = spans[-1][2] - spans[0][0] if spans else 0
             session.ready_at = now + meter.charge(messages=sent, size=size, controls=controls, now=now)
 

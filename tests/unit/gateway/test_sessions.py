@@ -6,8 +6,8 @@ import pytest
 
 from majula.errors import Conflict, Draining, LimitReached
 from majula.gateway.settings import GatewayLimits
-from majula.wire.frames import decode_header
-from majula.wire.headers import Bye, Error, Hello, Reconnect, Register, Subscribe, Welcome
+from majula.wire.frames import decode_header, encode_run
+from majula.wire.headers import Bye, Error, Hello, Reconnect, Register, Send, Subscribe, Welcome
 
 from .world import Node
 
@@ -94,3 +94,14 @@ def test_frames_of_a_session_that_has_ended_are_not_served() -> None:
     client.send(Subscribe(1, "a"))
     assert client.frames() == []
     assert node.switches[0].statistics()["subscriptions"] == 0
+
+
+def test_figures_of_a_session_count_messages_not_frames() -> None:
+    node = Node()
+    ann, bob = node.client("ann"), node.client("bob")
+    bob.send(Subscribe(1, "a"))
+    ann.publish("a", b"1", b"2", b"3")
+    ann.send(Send("bob", "", 7, 1, 1, 1_000), encode_run([b"x", b"y"]))
+    sent, got = ann.session.statistics(), bob.session.statistics()
+    assert (sent.received_messages, sent.sent_messages) == (5, 0)
+    assert (got.received_messages, got.sent_messages) == (0, 1 + 3 + 1)  # the ACK, the run of three, the run of private ones
