@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from majula.actorsystem.actor import MajulaActor
-from majula.errors import MajulaError, NotFound, Unavailable
+from majula.errors import InvalidRequest, MajulaError, NotFound, Unavailable
 from majula.messages.auth import Audit
 from majula.messages.base import Address, Message, Role
 from majula.messages.operations import Caller, Perform, Performed, answered, perform, refused
@@ -48,6 +48,8 @@ from majula.telemetry.operations import (
 from majula.telemetry.operations import StatusRequest as StatusAsked
 from majula.telemetry.questions import Questions
 from majula.telemetry.settings import TelemetrySettings
+
+T = TypeVar("T")
 
 GATEWAYS = "gateway:"
 RUNNER = "runner"
@@ -226,11 +228,11 @@ class TelemetryActor(MajulaActor):
     def _look(self, asked: Perform, what: What, asker: Address) -> None:
         listens_s, limit = 0.0, 0
         if what == "tap":
-            tapped = msgspec.msgpack.decode(asked.parameters, type=TapRequest)
+            tapped = _decoded(asked, TapRequest)
             role, listens_s, limit = tapped.role, min(max(tapped.for_s, 0.0), 60.0), tapped.limit
             self._audit(asked.caller, asked.operation, role=role)
         else:
-            role = msgspec.msgpack.decode(asked.parameters, type=RoleRequest).role
+            role = _decoded(asked, RoleRequest).role
         self._check_role(role)
         number = self._questions.ask(role, asked, asker, listens_s=listens_s, now=self.loop.time())
         if not self.send_role(role, Look(number, what, listens_s, limit)):
@@ -337,6 +339,18 @@ class TelemetryActor(MajulaActor):
         self._flights += 1
         self.event("flight.dumped", file=str(path), reason=reason)
         return str(path)
+
+
+def _decoded(asked: Perform, kind: type[T]) -> T:
+    """The parameters of a question.
+
+    Raises:
+        InvalidRequest: they are none.
+    """
+    try:
+        return msgspec.msgpack.decode(asked.parameters, type=kind)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"{asked.operation}: {error}") from None
 
 
 def _process_use(pid: int) -> ProcessUse | None:

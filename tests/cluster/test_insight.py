@@ -185,9 +185,11 @@ async def test_level_of_a_role_is_changed_at_run_time_and_comes_back(clients: Cl
     await operator.log_level("telemetry", "error")
     await operator.flight()
     assert not clients.node.said("flight.dumped")
-    await operator.log_level("telemetry", "info")
+    await operator.log_level("telemetry", "info", for_s=60.0)
     await operator.flight()
     await clients.node.until_said("flight.dumped")
+    audit = await until(operator.audit, lambda found: sum(entry.what == "log.level" for entry in found) == 2)
+    assert {entry.detail["role"] for entry in audit if entry.what == "log.level"} == {"telemetry"}
 
 
 async def test_level_of_a_role_that_is_not_there_is_refused_naming_those_that_are(clients: Clients) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from majula.actors.config import ConfigActor
 from majula.actors.router import RouterActor
 from majula.actors.rpc_broker import RpcBrokerActor
+from majula.actors.telemetry import TelemetryActor
 from majula.actors.topic_manager import TopicManagerActor
 from majula.actorsystem.actor import MajulaActor
 from majula.messages.base import Address, Message
@@ -45,3 +46,7 @@ class FragileRpcBroker(_Fragile, RpcBrokerActor):
 
 class FragileConfig(_Fragile, ConfigActor):
     """Role `config`."""
+
+
+class FragileTelemetry(_Fragile, TelemetryActor):
+    """Role `telemetry`."""

@@ -10,7 +10,7 @@ from majula.auth.book import TOKENS
 from majula.messages.base import Address, Message, Role, decode, encode
 from majula.messages.operations import Performed
 from majula.messages.routing import CloseSession, Granted, Refused
-from majula.messages.telemetry import Event
+from majula.messages.telemetry import Event, PublishEvent
 from majula.messages.topics import Retained
 from majula.routing.presence import PRESENCE
 from majula.routing.readers import READERS, READING
@@ -111,7 +111,7 @@ class GatewayProbe(MajulaActor):
                 self._step(self._tables.confirm(table, token, now, timeout_s=8.0) if token else [])
             case Pass(role=role, message=inner):
                 self.send_role(role, decode(inner))
-            case Retained() | Granted() | Refused() | CloseSession() | Performed():
+            case Retained() | Granted() | Refused() | CloseSession() | Performed() | PublishEvent():
                 self._report(Heard(by=self.role, message=encode(message)))
             case Break():
                 raise ValueError("told to break")
