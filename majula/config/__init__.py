@@ -6,8 +6,10 @@ Read in this order: `schema` is every key with meaning, bounds and default; `loa
 reads and writes what lies around a configuration; `plain` is one as plain values, without its secrets; `derive` makes each role's
 settings of it. Then a node that runs: `live` is its configuration and every way to change it, `compare` tells what is different
 and what can be taken over, `editing` changes the operator's file, `revisions` keeps what it was, `reach` says what listens where;
-`opening` begins it, `desk` and `actor` are the words of the config actor. `reference` prints the schema as documentation.
-`files`, `load` and `revisions` alone touch the file system.
+`opening` begins it, `desk` and `actor` are the words of the config actor.
+`check` says what there is to say of a file that nobody runs, `signaling_server` is the schema of that server's file, `reference`
+and `template` print schemas as documentation and as files to begin with. `files`, `load` and `revisions` alone touch the file
+system.
 """
 
 from importlib import import_module

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from majula.operations import Operation
+from majula.errors import ConfigError, Conflict, DiskFull, NotFound
+from majula.operations import ListOffset, Operation
 from majula.wire import headers
 
 
@@ -14,7 +15,7 @@ class ConfigShowRequest(msgspec.Struct, frozen=True):
     """defaults: with every default filled in. revision: of the past, 0: what is in force."""
 
     defaults: bool = True
-    revision: int = 0
+    revision: ListOffset = 0
 
 
 class ConfigDocument(msgspec.Struct, frozen=True):
@@ -40,7 +41,7 @@ class ConfigChangeRequest(msgspec.Struct, frozen=True):
 
     change: dict[str, Any] | None = None
     text: str = ""
-    revision: int = 0
+    revision: ListOffset = 0
     dry_run: bool = False
 
 
@@ -68,7 +69,7 @@ class ConfigChangeAnswer(msgspec.Struct, frozen=True):
 class RollbackRequest(msgspec.Struct, frozen=True):
     """revision: to go back to; 0: the one before."""
 
-    revision: int = 0
+    revision: ListOffset = 0
     dry_run: bool = False
 
 
@@ -107,6 +108,7 @@ SHOW = Operation(
     idempotent=True,
     path="/config",
     method="GET",
+    errors=(NotFound,),
     frame=headers.Request,
     sdk="config",
     cli="config show",
@@ -123,6 +125,7 @@ CHANGE = Operation(
     idempotent=False,
     path="/config",
     method="PATCH",
+    errors=(Conflict, ConfigError, DiskFull),
     frame=headers.Request,
     sdk="change_config",
     cli="config apply",
@@ -138,6 +141,7 @@ RELOAD = Operation(
     scope_field="=config",
     idempotent=True,
     path="/config/reload",
+    errors=(NotFound, Conflict, ConfigError, DiskFull),
     frame=headers.Request,
     sdk="reload_config",
     cli="config reload",
@@ -153,6 +157,7 @@ ROLLBACK = Operation(
     scope_field="=config",
     idempotent=False,
     path="/config/rollback",
+    errors=(NotFound, Conflict, ConfigError, DiskFull),
     frame=headers.Request,
     sdk="rollback_config",
     cli="config rollback",

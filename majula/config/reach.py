@@ -10,7 +10,7 @@ def reachable(config: NodeConfig) -> tuple[str, ...]:
     """One line each, `what address: from where, by what protected`, in the order of the file."""
     found: list[str] = []
     for entry in config.majula_servers:
-        found += _gateway(entry)
+        found += _gateway(entry, config.run_dir)
     for channel in config.channels:
         if channel.type == "server":
             found.append(_channel(channel))
@@ -21,7 +21,7 @@ def reachable(config: NodeConfig) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _gateway(entry: Gateway) -> list[str]:
+def _gateway(entry: Gateway, run_dir: str) -> list[str]:
     scheme = "http" if entry.tls is None else "https"
     sites = f"; pages of {', '.join(entry.origins)} may use it" if entry.origins else ""
     found = [f"gateway {scheme}://{shown_address(entry.bind, entry.port)}: {_tcp(entry, entry.bind)}{sites}"]
@@ -29,11 +29,11 @@ def _gateway(entry: Gateway) -> list[str]:
     if address is not None:
         found.append(f"native port {shown_address(*address)}: {_tcp(entry, address[0])}")
     path = entry.native.unix_path
-    if path is not None:
-        other = "any other user of this machine" if entry.auth == "none" else "other users of this machine with a token"
-        found.append(
-            f"native port {path or 'in the run directory'}: the node's own user may do everything; {other}, if the file lets him"
-        )
+    if path is not None and path.startswith(f"{run_dir}/"):
+        found.append(f"native port {path}: the node's own user only, who may do everything")
+    elif path is not None:
+        other = "whoever may open the socket" if entry.auth == "none" else "others with a token"
+        found.append(f"native port {path}: the node's own user, who may do everything, and {other}")
     return found
 
 
@@ -58,7 +58,7 @@ def _channel(channel: Channel) -> str:
 
 def _where(host: str) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
-        return "every machine that reaches any address of this one"
+        return "every machine that reaches this one"
     return f"every machine that reaches {host}"
 
 

@@ -74,7 +74,7 @@ def _section(kind: inspect.Type, title: str, sections: list[str], seen: set[type
     rows = [f"## {title}", "", (kind.cls.__doc__ or "").strip(), "", "| key | type | default | meaning |", "|---|---|---|---|"]
     deeper: list[tuple[str, inspect.StructType]] = []
     for field in kind.fields:
-        inner, extra, meaning = _unwrap(field.type)
+        inner, extra, meaning = unwrapped(field.type)
         for struct in _structs(inner):
             if struct.cls not in seen:
                 seen.add(struct.cls)
@@ -83,13 +83,14 @@ def _section(kind: inspect.Type, title: str, sections: list[str], seen: set[type
                 deeper.append((f"`{name}`" if title == "The node" else f"{title[:-1]}.{name}`", struct))
         if extra.get("inactive"):
             meaning += " *Not active yet.*"
-        rows.append(f"| `{field.encode_name}` | {_type(inner, extra)} | {_default(field, extra)} | {meaning} |")
+        rows.append(f"| `{field.encode_name}` | {shown_type(inner, extra)} | {_default(field, extra)} | {meaning} |")
     sections.append("\n".join(rows) + "\n")
     for name, struct in deeper:
         _section(struct, name, sections, seen)
 
 
-def _unwrap(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any], str]:
+def unwrapped(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any], str]:
+    """The type of a field without what is said about it, and that: hints for machines, its description."""
     if not isinstance(kind, inspect.Metadata):
         return kind, {}, ""
     return kind.type, kind.extra or {}, (kind.extra_json_schema or {}).get("description", "")
@@ -99,27 +100,28 @@ def _structs(kind: inspect.Type) -> list[inspect.StructType]:
     if isinstance(kind, inspect.StructType):
         return [kind]
     if isinstance(kind, inspect.VarTupleType):
-        return _structs(_unwrap(kind.item_type)[0])
+        return _structs(unwrapped(kind.item_type)[0])
     return [found for member in kind.types for found in _structs(member)] if isinstance(kind, inspect.UnionType) else []
 
 
-def _type(kind: inspect.Type, extra: dict[str, Any]) -> str:
+def shown_type(kind: inspect.Type, extra: dict[str, Any]) -> str:
+    """What may be written, in words."""
     if isinstance(kind, inspect.VarTupleType):
-        inner, inner_extra, _ = _unwrap(kind.item_type)
-        return f"list of {_type(inner, inner_extra)}"
+        inner, inner_extra, _ = unwrapped(kind.item_type)
+        return f"list of {shown_type(inner, inner_extra)}"
     if isinstance(kind, inspect.UnionType):
-        return " or ".join(_type(member, {}) for member in kind.types if not isinstance(member, inspect.NoneType))
+        return " or ".join(shown_type(member, {}) for member in kind.types if not isinstance(member, inspect.NoneType))
     if isinstance(kind, inspect.StructType):
         return "mapping"
     if isinstance(kind, inspect.DictType):
-        return f"mapping from {_type(*_unwrap(kind.key_type)[:2])} to {_type(*_unwrap(kind.value_type)[:2])}"
+        return f"mapping from {shown_type(*unwrapped(kind.key_type)[:2])} to {shown_type(*unwrapped(kind.value_type)[:2])}"
     if isinstance(kind, inspect.LiteralType):
         return ", ".join(f"`{value}`" for value in kind.values)
     if isinstance(kind, inspect.BoolType):
         return "`true`, `false`"
     if isinstance(kind, inspect.IntType | inspect.FloatType):
         name = _KINDS.get(extra.get("kind") or "", "whole number" if isinstance(kind, inspect.IntType) else "number")
-        shown = _bytes if extra.get("kind") == "size" else _number
+        shown = shown_bytes if extra.get("kind") == "size" else shown_number
         return f"{name}, {shown(kind.ge)} to {shown(kind.le)}"
     return _KINDS.get(extra.get("kind") or "", "text")
 
@@ -134,22 +136,24 @@ def _default(field: inspect.Field, extra: dict[str, Any]) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, int | float):
         return (
-            _bytes(value)
+            shown_bytes(value)
             if extra.get("kind") == "size"
-            else f"{_number(value)} s"
+            else f"{shown_number(value)} s"
             if extra.get("kind") == "duration"
-            else _number(value)
+            else shown_number(value)
         )
     if isinstance(value, str):
         return f"`{value}`" if value else "none"
     return "none" if value == () or field.default_factory is dict else "as below"
 
 
-def _number(value: float | None) -> str:
+def shown_number(value: float | None) -> str:
+    """Without a useless fraction."""
     return f"{value}" if isinstance(value, int) else f"{value:g}"
 
 
-def _bytes(value: float | None) -> str:
+def shown_bytes(value: float | None) -> str:
+    """In the largest unit that divides it."""
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         if value and value % unit == 0:
             return f"{value // unit:g} {name}"

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from majula.config.document import Mark, Problems
+from majula.config.decode import Places
+from majula.config.document import Problems
 from majula.config.schema import MIB, meta
 from majula.config.values import is_loopback
 
@@ -119,25 +120,29 @@ class SignalingServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     advanced: Annotated[Advanced, meta("For its developers.")] = Advanced()
 
 
-def check_server(config: SignalingServerConfig, at: Mark, problems: Problems) -> None:
-    """Rules between the parts. at: where the file begins."""
+def check_server(config: SignalingServerConfig, places: Places, problems: Problems) -> None:
+    """Rules between the parts."""
     ports: dict[int, str] = {config.network.http_port: "network.http_port"}
-    found = [("monitoring.metrics_port", config.monitoring.metrics_port)] if config.monitoring.enable_metrics else []
-    found += [("advanced.profile_port", config.advanced.profile_port)] if config.advanced.enable_profiling else []
-    for name, port in found:
+    found = [("monitoring", "metrics_port", config.monitoring.metrics_port)] if config.monitoring.enable_metrics else []
+    found += [("advanced", "profile_port", config.advanced.profile_port)] if config.advanced.enable_profiling else []
+    for section, name, port in found:
         if port in ports:
-            problems.add(at, f"{name} and {ports[port]} are both {port}")
-        ports.setdefault(port, name)
+            problems.add(places.mark(section, name), f"{section}.{name} and {ports[port]} are both {port}")
+        ports.setdefault(port, f"{section}.{name}")
     if config.logging.output == "file" and not config.logging.file_path:
-        problems.add(at, "logging.output is 'file', so logging.file_path must name one")
+        problems.add(places.mark("logging", "output"), "the output is 'file', so logging.file_path must name one")
 
 
-def warn_server(config: SignalingServerConfig, at: Mark, found: Problems) -> None:
+def warn_server(config: SignalingServerConfig, places: Places, found: Problems) -> None:
     """What works but should be known."""
-    if config.security.enable_cors and "*" in config.security.allowed_origins:
-        found.add(at, "security.allowed_origins is '*': every web site may use this server from its visitors' browsers")
-    if not is_loopback(config.network.host):
-        found.add(at, f"the server on {config.network.host} can be reached from other machines, without TLS")
+    security, host = config.security, config.network.host
+    if security.enable_cors and "*" in security.allowed_origins:
+        found.add(
+            places.mark("security", "allowed_origins"),
+            "every web site may use this server from its visitors' browsers: name the origins that are yours",
+        )
+    if not is_loopback(host):
+        found.add(places.mark("network", "host"), f"the server on {host} can be reached from other machines, without TLS")
 
 
 def server_reach(config: SignalingServerConfig) -> tuple[str, ...]:

@@ -501,7 +501,7 @@ def test_levels_of_single_roles_are_a_mapping(files: Files) -> None:
     [
         ("[debug]", "1:15: expected a mapping, got a list"),
         ("{Router: debug}", "1:16: expected a role such as router or gateway:18080, got 'Router'"),
-        ("{router: loud}", "1:24: expected debug, info, warning or error, got 'loud'"),
+        ("{router: loud}", "1:24: expected debug, error, info or warning, got 'loud'"),
     ],
 )
 def test_level_of_a_role_that_cannot_be_one_is_refused_at_its_place(files: Files, levels: str, problem: str) -> None:
