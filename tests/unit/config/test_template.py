@@ -130,7 +130,7 @@ def test_file_of_a_signaling_server_of_the_seed_system_passes_with_warnings(file
     prefix = f"{files.directory}/any.yaml"
     assert found.warnings == (
         f"{prefix}:5:50: the server on 0.0.0.0 can be reached from other machines, without TLS",
-        f"{prefix}:11:5: every web site may use this server from its visitors' browsers: name the origins that are yours",
+        f"{prefix}:12:5: every web site may use this server from its visitors' browsers: name the origins that are yours",
     )
     assert found.reachable[0].startswith("http://0.0.0.0:8080 and udp 0.0.0.0:8081: other machines")
 
