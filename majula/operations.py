@@ -23,10 +23,10 @@ NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
 _LEVEL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029.*>]*"
 PATTERN = rf"(?:(?:{_LEVEL}|\*)(?:\.(?:{_LEVEL}|\*)){{0,14}}(?:\.>)?|>)"
 
-ClientName = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 128, "pattern": f"^{NO_CONTROL}*$"})]
+ClientName = Annotated[str, msgspec.Meta(max_length=128, pattern=f"^{NO_CONTROL}*$")]
 """Of a client, function or provider: at most 128 bytes of UTF-8 without control characters; empty where somebody may choose."""
 
-FunctionName = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": f"^{NO_CONTROL}+$"})]
+FunctionName = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=f"^{NO_CONTROL}+$")]
 """The same where it must be there."""
 
 TopicName = Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from majula.auth.scopes import CLIENTS_MOST, SCOPES_MOST, VERBS
+from majula.errors import DiskFull
 from majula.operations import NO_CONTROL, PATTERN, ListLimit, ListOffset, Operation, Rate
 from majula.wire import headers
 
@@ -15,7 +16,7 @@ _VERBS = "|".join(VERBS)
 ScopeText = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": rf"^-?(?:\*|{_VERBS}):(?=.{{1,256}}$){PATTERN}$"})]
 """`verb:pattern`, with a leading `-` it denies."""
 
-ClientPattern = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 256, "pattern": f"^{PATTERN}$"})]
+ClientPattern = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": f"^{PATTERN}$"})]
 """A pattern of client ids."""
 
 Lifetime = Annotated[float, msgspec.Meta(ge=0, le=315_360_000, extra_json_schema={"anyOf": [{"const": 0}, {"minimum": 1}]})]
@@ -123,6 +124,7 @@ CREATE = Operation(
     idempotent=False,
     path="/tokens",
     status=201,
+    errors=(DiskFull,),
     made="/tokens/{token.id}",
     frame=headers.Request,
     sdk="create_token",
@@ -172,6 +174,7 @@ REVOKE = Operation(
     idempotent=True,
     path="/tokens/{token}",
     method="DELETE",
+    errors=(DiskFull,),
     frame=headers.Request,
     sdk="revoke_token",
     cli="token revoke",

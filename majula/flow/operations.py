@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from majula.operations import Operation
+from majula.errors import NoSuchNode, Overloaded
+from majula.operations import ClientName, FunctionName, Operation
 from majula.wire import headers
+
+Lifetime = Annotated[float, msgspec.Meta(gt=0, le=3_600)]
+"""Seconds in which a message may be delivered."""
+
+Patience = Annotated[float, msgspec.Meta(ge=0, le=60)]
+"""Seconds that an answer may wait for a verdict."""
 
 
 class SendRequest(msgspec.Struct, frozen=True):
@@ -16,11 +23,11 @@ class SendRequest(msgspec.Struct, frozen=True):
     ttl_s: seconds in which it may be delivered, at most 3,600. wait_s: how long the answer may wait for a verdict.
     """
 
-    client: str
+    client: FunctionName
     message: Any = None
-    node: str = ""
-    ttl_s: float = 60.0
-    wait_s: float = 2.0
+    node: ClientName = ""
+    ttl_s: Lifetime = 60.0
+    wait_s: Patience = 2.0
     headers: dict[str, str] | None = None
 
 
@@ -36,9 +43,9 @@ class BroadcastRequest(msgspec.Struct, frozen=True):
     """To every client of `node`; empty: of all nodes. The sender itself is left out."""
 
     message: Any = None
-    node: str = ""
-    ttl_s: float = 60.0
-    wait_s: float = 2.0
+    node: ClientName = ""
+    ttl_s: Lifetime = 60.0
+    wait_s: Patience = 2.0
     headers: dict[str, str] | None = None
 
 
@@ -67,6 +74,7 @@ SEND = Operation(
     idempotent=False,
     inner_path="/send",
     path="/messages",
+    errors=(NoSuchNode, Overloaded),
     websocket="SEND",
     frame=headers.Send,
     sdk="send",
@@ -82,6 +90,7 @@ BROADCAST = Operation(
     scope_field="=*",
     idempotent=False,
     path="/broadcast",
+    errors=(NoSuchNode, Overloaded),
     websocket="BROADCAST",
     frame=headers.Request,
     sdk="broadcast",

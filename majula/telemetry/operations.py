@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from majula.operations import Operation
+from majula.operations import ListLimit, ListOffset, Operation, PatternText, Seconds
 from majula.wire import headers
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -90,9 +90,9 @@ class InfoAnswer(msgspec.Struct, frozen=True):
 class EventsRequest(msgspec.Struct, frozen=True):
     """The newest last. name: `client.connected`, a pattern such as `client.*`; empty: all. after: number of an event seen."""
 
-    name: str = ""
-    after: int = 0
-    limit: int = 256
+    name: PatternText = ""
+    after: ListOffset = 0
+    limit: ListLimit = 256
 
 
 class EventLine(msgspec.Struct, frozen=True):
@@ -139,7 +139,7 @@ class LevelRequest(msgspec.Struct, frozen=True):
 
     role: str
     level: Level
-    for_s: float = 0.0
+    for_s: Seconds = 0.0
 
 
 class RoleRequest(msgspec.Struct, frozen=True):
@@ -186,8 +186,8 @@ class TapRequest(msgspec.Struct, frozen=True):
     """role: whose messages. for_s: how long to listen, at most 60. limit: lines at most, at most 1,024."""
 
     role: str
-    for_s: float = 5.0
-    limit: int = 256
+    for_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 5.0
+    limit: ListLimit = 256
 
 
 class TapLine(msgspec.Struct, frozen=True):
