@@ -42,6 +42,7 @@ class Node:
         gateways: how many.
         node_id: its name.
         extra: more lines of configuration, as YAML.
+        entry: more keys of each gateway, as YAML within braces: `auth: token, limits: {messages_per_s: 10}`.
         environment: added to this process's own.
         module: what is run.
 
@@ -58,6 +59,7 @@ class Node:
         gateways: int = 1,
         node_id: str = "n1",
         extra: str = "",
+        entry: str = "",
         environment: Mapping[str, str] | None = None,
         module: str = "majula.runner",
     ) -> None:
@@ -71,7 +73,7 @@ class Node:
         run_dir = self.folder / "run"
         self.run_dir = run_dir if _is_short(run_dir) else self._temporary() / "run"
         self.config = self.folder / "node.yaml"
-        self._gateways, self._extra, self._module = gateways, extra, module
+        self._gateways, self._extra, self._entry, self._module = gateways, extra, entry, module
         # The node has to find the very package that is imported here, installed or not.
         paths = [os.environ.get("PYTHONPATH", ""), str(Path(majula.__file__).parents[1])]
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **(environment or {})}
@@ -236,7 +238,8 @@ class Node:
 
     def _choose_ports(self) -> None:
         self.ports = free_ports(self._gateways)
-        servers = "".join(f"  - port: {port}\n" for port in self.ports)
+        more = f", {self._entry}" if self._entry else ""
+        servers = "".join(f"  - {{port: {port}{more}}}\n" for port in self.ports)
         self.config.write_text(
             f"node_id: {self.node_id}\ndata_dir: {self.data_dir}\nrun_dir: {self.run_dir}\n"
             f"log: {{format: json}}\nmajula_servers:\n{servers}{self._extra}\n"

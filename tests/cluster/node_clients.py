@@ -65,10 +65,15 @@ class Clients:
 
 @asynccontextmanager
 async def running_node(
-    folder: Path, *, gateways: int = 2, extra: str = "", environment: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    gateways: int = 2,
+    extra: str = "",
+    entry: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Clients]:
-    """The real node with clients; leaves nothing behind."""
-    rig = NodeRig(folder, module="majula.runner", gateways=gateways, extra=extra, environment=environment)
+    """The real node with clients; leaves nothing behind. Arguments as of `Node`."""
+    rig = NodeRig(folder, module="majula.runner", gateways=gateways, extra=extra, entry=entry, environment=environment)
     async with rig as node, AsyncExitStack() as stack:
         yield Clients(node, stack)
 

@@ -57,9 +57,12 @@ class NodeRig(Node):
         gateways: int = 1,
         environment: Mapping[str, str] | None = None,
         extra: str = "",
+        entry: str = "",
         node_id: str = "n1",
     ) -> None:
-        super().__init__(folder, module=module, gateways=gateways, environment=environment, extra=extra, node_id=node_id)
+        super().__init__(
+            folder, module=module, gateways=gateways, environment=environment, extra=extra, entry=entry, node_id=node_id
+        )
 
     async def pid(self, role: str) -> int:
         if role == "admin":
