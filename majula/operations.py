@@ -75,6 +75,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         frame: header class on the native port and in binary WebSocket messages; None: not sent as a frame of its own.
         sdk: method of the Python client; empty: none (it is part of another method).
         cli: words of the command line; empty: none.
+        one_of: exactly one of these parameters is given.
         errors: what it may be refused with beside that which any operation may.
         role: the actor that answers where it is asked by a REQUEST; empty: the gateway itself. `{field}` stands for that field of
             the request.
@@ -98,6 +99,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     frame: type[Header] | None = None
     sdk: str = ""
     cli: str = ""
+    one_of: tuple[str, ...] = ()
     errors: tuple[type[MajulaError], ...] = ()
     role: str = ""
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from majula.api.http.answers import SAFETY_HEADERS
 from majula.api.http.exchange import attach_for
-from majula.errors import MajulaError, from_code
+from majula.errors import MajulaError, Unavailable, from_code
 from majula.gateway.edge import EdgeContext
 from majula.gateway.session import Session
 from majula.wire import headers
@@ -52,15 +52,18 @@ class EventStream:
         """
         self._session = attach_for(self._context, http, self, surface="sse", label=label)
         if subscribe is None:
-            self._context.switch.messages.read(self._session)
-            return
-        self._context.switch.submit(self._session, subscribe, b"", self._context.loop.time())
+            self._context.switch.read_messages(self._session, 1)
+        else:
+            self._context.switch.submit(self._session, subscribe, b"", self._context.loop.time())
         self._context.wake()
         while not self._acknowledged.done():
             await self._waits.wait()
             self._waits.clear()
             self._backlog += self._take()
-        self._acknowledged.result()
+        error = self._acknowledged.exception()
+        # Private messages are read at this gateway in any case: they begin to be here while the router is away, too.
+        if error is not None and not (subscribe is None and isinstance(error, Unavailable)):
+            raise error
 
     async def serve(self, response: web.StreamResponse) -> None:
         """Write events until the client goes or the session ends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,10 +16,11 @@ from majula.gateway.edge import EdgeContext
 from majula.gateway.exchange import Exchange
 from majula.gateway.permissions import check_operation
 from majula.gateway.session import Connection, Session
-from majula.operations import Operation
+from majula.operations import NO_CONTROL, Operation
 from majula.wire.headers import AnyHeader, Call, Error, Publish, Request
 
 _MAX_NAME_BYTES = 128
+_NAME = re.compile(f"{NO_CONTROL}*")
 
 ANSWER_S = 10.0
 """A retained value is confirmed by the topic manager, which may be away; a request must not wait for ever."""
@@ -28,10 +30,10 @@ def checked_name(name: str, what: str) -> str:
     """A client id, function or node as it came; empty is allowed, as it names nobody.
 
     Raises:
-        InvalidRequest: longer than 128 bytes, or with characters that cannot be printed.
+        InvalidRequest: longer than 128 bytes, or with control characters.
     """
-    if len(name.encode("utf-8", "surrogateescape")) > _MAX_NAME_BYTES or not name.isprintable():
-        raise InvalidRequest(f"{what} is at most {_MAX_NAME_BYTES} bytes of printable UTF-8")
+    if len(name.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES or not _NAME.fullmatch(name):
+        raise InvalidRequest(f"{what} is at most {_MAX_NAME_BYTES} bytes of UTF-8 without control characters")
     return name
 
 

@@ -6,18 +6,34 @@ taken where a number or an object is meant, because that is what programs send t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from majula.errors import MajulaError, NoSuchNode, Overloaded
+from majula.operations import NO_CONTROL
+
+PRINTABLE = f"^{NO_CONTROL}*$"
+
 Text = str | int | float | bool
 """Numbers and truth values are taken for the text that they are written as."""
+
+Topic = Annotated[Text, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 256, "pattern": f"^{NO_CONTROL}+$"})]
+"""A literal topic; below `$SYS.` nobody publishes (403)."""
+
+Name = Annotated[Text, msgspec.Meta(extra_json_schema={"maxLength": 128, "pattern": PRINTABLE})]
+"""Of a client, function or node; empty where somebody may choose."""
+
+Number = Annotated[
+    float | str, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": 60, "pattern": r"^[1-5]?[0-9](\.[0-9]{1,3})?$"})
+]
+"""A number, or its text."""
 
 
 class PubParameters(msgspec.Struct, frozen=True):
     """topic: literal. msg: text or any JSON; text that is a JSON object is delivered as that object. args: JSON in its place."""
 
-    topic: Text
+    topic: Topic
     msg: Any = ""
     args: Any = None
 
@@ -34,19 +50,18 @@ class PubAnswer(msgspec.Struct, frozen=True):
 class SubParameters(msgspec.Struct, frozen=True):
     """topic: literal."""
 
-    topic: Text
+    topic: Topic
 
 
 class RpcParameters(msgspec.Struct, frozen=True):
     """fun: the function. target_node, provider: who is to answer; given empty, the gateway chooses.
 
-    args: the arguments as an object or its JSON text; without it all other parameters are the arguments.
+    All other parameters are the arguments. In place of them `args` may hold them, as an object or its JSON text.
     """
 
-    fun: Text
-    target_node: Text
-    provider: Text
-    args: dict[str, Any] | str | None = None
+    fun: Name
+    target_node: Name
+    provider: Name
 
 
 class RpcAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,8 +81,8 @@ class RpcAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 class ListRpcParameters(msgspec.Struct, frozen=True):
     """target_node, provider: whose functions; given empty, all."""
 
-    target_node: Text
-    provider: Text
+    target_node: Name
+    provider: Name
 
 
 class RpcLine(msgspec.Struct, frozen=True):
@@ -93,10 +108,10 @@ class SendParameters(msgspec.Struct, frozen=True):
     wait_s: how long the answer may wait for a verdict.
     """
 
-    target_node: Text
-    target_client: Text
+    target_node: Name
+    target_client: Name
     msg: Any = ""
-    wait_s: Text = 2
+    wait_s: Number = 2
 
 
 class SendAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -123,6 +138,7 @@ class InnerPath(msgspec.Struct, frozen=True):
 
     parameters: type[msgspec.Struct]
     answer: type[msgspec.Struct] | None
+    errors: tuple[type[MajulaError], ...] = ()
 
 
 INNER_PATHS: dict[str, InnerPath] = {
@@ -130,7 +146,7 @@ INNER_PATHS: dict[str, InnerPath] = {
     "topics.subscribe": InnerPath(SubParameters, None),
     "rpc.call": InnerPath(RpcParameters, RpcAnswer),
     "rpc.services": InnerPath(ListRpcParameters, ListRpcAnswer),
-    "messages.send": InnerPath(SendParameters, SendAnswer),
+    "messages.send": InnerPath(SendParameters, SendAnswer, (NoSuchNode, Overloaded)),
     "messages.receive": InnerPath(ReceiveParameters, None),
 }
 """By operation."""

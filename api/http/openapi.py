@@ -162,7 +162,12 @@ class _Document:
             parameters += [_parameter(name, "query", schema, required=name in required) for name, schema in fields.items()]
         elif fields:
             still = [name for name in required if name in fields]
-            found["requestBody"] = _body(_object(fields, still), required=bool(still))
+            body = _object(fields, still)
+            if operation.one_of:
+                body["oneOf"] = [{"required": [name]} for name in operation.one_of]
+                for name in operation.one_of:
+                    body["properties"][name] = _given(fields[name])
+            found["requestBody"] = _body(body, required=bool(still or operation.one_of))
         if parameters:
             found["parameters"] = parameters
         found["responses"] = self._responses(operation, in_path)
@@ -221,7 +226,7 @@ class _Document:
                 if parameters:
                     found["parameters"] = parameters
                 ok = _stream(_STREAMED[operation.name]) if taken.answer is None else self._answer(taken.answer, made=False)
-                found["responses"] = {"200": ok} | self._errors(_ANY)
+                found["responses"] = {"200": ok} | self._errors([*_ANY, *taken.errors])
                 self._add(f"/majula{operation.inner_path}{ending}", method, found)
 
     def _start(self, operation: Operation, operation_id: str) -> dict[str, Any]:
@@ -363,6 +368,13 @@ def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool 
     if said:
         found["description"] = said
     return found
+
+
+def _given(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same without what stands for "not given"."""
+    kinds = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    found = {name: value for name, value in schema.items() if name not in {"default", "anyOf"}} | (kinds[0] if kinds else {})
+    return found | ({"minLength": 1} if found.get("type") == "string" else {})
 
 
 def _object(fields: dict[str, Any], required: list[str], *, more: bool = False) -> dict[str, Any]:

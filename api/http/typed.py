@@ -8,6 +8,7 @@ that nobody reads would carry out what was only to be tried.
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -55,7 +56,12 @@ def typed_request(operation: Operation, parts: Parts, path: dict[str, str], *, n
         values = parts.values | {name: _read(name, fields[name], found, nesting) for name, found in texts.items()}
         return msgspec.convert(values, operation.request)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"{operation.name}: {error}") from None
+        raise InvalidRequest(f"{operation.name}: {_in_words(error)}") from None
+
+
+def _in_words(error: msgspec.ValidationError) -> str:
+    """What is wrong. A pattern is for machines: all that are checked here forbid control characters and nothing else."""
+    return re.sub(r"matching regex '.*'", "without control characters", str(error))
 
 
 @cache

@@ -125,6 +125,7 @@ CHANGE = Operation(
     idempotent=False,
     path="/config",
     method="PATCH",
+    one_of=("change", "text"),
     errors=(Conflict, ConfigError, DiskFull),
     frame=headers.Request,
     sdk="change_config",
