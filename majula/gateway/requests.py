@@ -270,6 +270,19 @@ class Requests:
 
     # --- the rest
 
+    def confirm(self, session: Session, request: int, table: str) -> None:
+        """ACK this request when what this gateway has put into its slice of `table` is in force at every gateway; ERROR where
+        that is not known after two seconds.
+
+        Raises:
+            Overloaded: too many wait for that.
+        """
+        if len(self._confirmations) >= _CONFIRMATIONS:
+            raise Overloaded("too many confirmations are under way", retry_after_s=1.0)
+        self._last_token += 1
+        self._confirmations[self._last_token] = (session, request)
+        self._slices.confirm(table, self._last_token)
+
     def in_force(self, token: int, now: float) -> None:
         """What was confirmed by `token` is in force everywhere."""
         found = self._confirmations.pop(token, None)
@@ -307,9 +320,7 @@ class Requests:
         if not sync:
             self._out.answer(session, encode_frame(Ack(request, "gateway")), now)
             return
-        self._last_token += 1
-        self._confirmations[self._last_token] = (session, request)
-        self._slices.confirm(table, self._last_token)
+        self.confirm(session, request, table)
 
     def _check_confirmation(self, header: Subscribe | Register) -> None:
         """Before anything is changed: what is refused must not be in force."""

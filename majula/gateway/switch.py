@@ -44,6 +44,7 @@ from majula.gateway.routes import Routes
 from majula.gateway.session import Connection, Session, SessionStatistics
 from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.messages.base import Role
+from majula.routing.readers import READING
 from majula.rpc.operations import ServicesAnswer, ServicesRequest
 from majula.telemetry.operations import InfoAnswer, InfoRequest
 from majula.wire.frames import (
@@ -293,6 +294,17 @@ class Switch:
         self.requests.end(session, now)
         self.calls.end(session, now)
         self.messages.end(session)
+
+    def read_messages(self, session: Session, request: int) -> None:
+        """The event stream `session` reads what is sent to its client id, beside the client that has it. It does so from now on
+        where the message comes by this gateway; ACK says when it does everywhere, ERROR that this is not known.
+
+        Raises:
+            PermissionDenied: it is not a stream that may.
+            Overloaded: too many confirmations are under way.
+        """
+        self.messages.read(session)
+        self.requests.confirm(session, request, READING)
 
     # --- frames of clients
 
