@@ -89,7 +89,12 @@ class Attachment:
         self._caller = Caller(outbox=self._outbox, send=self._send, arm=self._arm, encode=self._encode)
         self._interests: Interests[Subscription] = Interests()
         self._provider = Provider(send=self._answer, spawn=self.spawn, concurrency=concurrency, encode=self._encode)
-        self._messenger = Messenger(random=random or Random(), spawn=self.spawn, wake=self._wake)  # noqa: S311  # as above
+        self._messenger = Messenger(
+            random=random or Random(),  # noqa: S311  # as above
+            spawn=self.spawn,
+            wake=self._wake,
+            urge=self._flush,
+        )
         self._tasks: set[asyncio.Task[Any]] = set()
         self._space: list[asyncio.Future[None]] = []  # publishers that wait for room
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -188,6 +193,10 @@ class Attachment:
                 connection: Connection = await open_websocket(
                     address, self, self._trust, token=self._token, encoding=self._encoding
                 )
+            elif address.kind == "http":
+                from majula.api.sdk.http import open_http  # noqa: PLC0415  # as above
+
+                connection = await open_http(address, self, self._trust, token=self._token)
             else:
                 connection = await open_native(address, self, self._trust)
         except (OSError, MajulaError) as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from majula.errors import MajulaError, NotBuilt, ProtocolError
+from majula.errors import MajulaError, NotBuilt, ProtocolError, TooLarge
 from majula.wire import headers
 from majula.wire.frames import Span, decode_header, encode_frame, encode_run, split_run
 from majula.wire.headers import JSON, RAW, RETAIN, RETAINED, Encoding, Fault, Header
@@ -103,28 +103,35 @@ class JsonPackages:
     Args:
         gateway: how WELCOME names the gateway, which JSON does not tell.
         name: the client id where HELLO leaves the choice to the gateway, which JSON cannot.
+        limit_bytes: of one package; a larger one is refused here. 0: the gateway says what it does not take.
 
     Attributes:
         refused: frames that answer what JSON has no word for; whoever renders hands them to the client.
     """
 
-    def __init__(self, *, gateway: str, name: str) -> None:
+    def __init__(self, *, gateway: str, name: str, limit_bytes: int = 0) -> None:
         self.refused: list[bytes] = []
         self._gateway = gateway
         self._name = name
+        self._limit_bytes = limit_bytes
         self._serving: dict[int, str] = {}  # calls that this client is to answer: their function, as RETURN_RESULT names it
 
     # --- to the gateway
 
     def render(self, chunk: bytes, spans: list[Span]) -> list[bytes]:
         """The texts to send for these frames: as few as limits allow."""
-        texts: list[bytes] = []
+        return [_join(packages) for packages in self.batches(chunk, spans)]
+
+    def batches(self, chunk: bytes, spans: list[Span]) -> list[list[bytes]]:
+        """The packages to send for these frames, as many at one time as limits allow."""
+        found: list[list[bytes]] = []
         packages: list[bytes] = []
         size = 0
         for start, body, end in spans:
             header = decode_header(chunk[start + 6 : body])
             try:
                 rendered = self._render(header, chunk[body:end])
+                self._check_sizes(rendered)
             except MajulaError as error:
                 self.refused.append(_refusal(header, error))
                 continue
@@ -132,16 +139,23 @@ class JsonPackages:
             alone = isinstance(header, headers.Ping | headers.Hello)
             for package in rendered:
                 if packages and (alone or len(packages) >= _MAX_BATCH or size + len(package) > BATCH_BYTES):
-                    texts.append(_join(packages))
+                    found.append(packages)
                     packages, size = [], 0
                 packages.append(package)
                 size += len(package)
             if alone and packages:
-                texts.append(_join(packages))
+                found.append(packages)
                 packages, size = [], 0
         if packages:
-            texts.append(_join(packages))
-        return texts
+            found.append(packages)
+        return found
+
+    def _check_sizes(self, packages: list[bytes]) -> None:
+        longest = max(map(len, packages), default=0)
+        if self._limit_bytes and longest > self._limit_bytes:
+            raise TooLarge(
+                f"as JSON this has {longest} bytes, more than the {self._limit_bytes} of a package", limit_bytes=self._limit_bytes
+            )
 
     def _render(self, header: Header, body: bytes) -> list[bytes]:
         match header:
@@ -210,9 +224,15 @@ class JsonPackages:
         Raises:
             ProtocolError: it is no package.
         """
+        return self.receive_all([text])
+
+    def receive_all(self, texts: list[bytes]) -> tuple[bytes, list[Span]]:
+        """The same for several texts that came together."""
+        packages: list[_Package] = []
         try:
-            package = _decode_package(text)
-            packages = [package] if package.packages is None else [_decode_package(raw) for raw in package.packages]
+            for text in texts:
+                package = _decode_package(text)
+                packages += [package] if package.packages is None else [_decode_package(raw) for raw in package.packages]
             return chunk_of(self._frames(packages))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ProtocolError(f"a package cannot be read: {error}") from None

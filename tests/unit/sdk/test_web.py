@@ -1,4 +1,4 @@
-"""The WebSocket transport, in both encodings, against the gateway's own edge."""
+"""The transports of the web, WebSocket in both encodings and HTTP sessions, against the gateway's own edge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from majula.api.sdk import Client, Message, State, connect
 from majula.errors import ConnectionLost, RemoteError
 from tests.edges import Served, serve_http
 
-Encoding = Literal["msgpack", "json"]
+Way = Literal["msgpack", "json", "http"]
+"""WebSocket in one of its encodings, or plain HTTP."""
 
 
 @pytest.fixture
@@ -22,19 +23,22 @@ async def served() -> AsyncIterator[Served]:
         yield one
 
 
-@pytest.fixture(params=["msgpack", "json"])
-def encoding(request: pytest.FixtureRequest) -> Encoding:
-    return "json" if request.param == "json" else "msgpack"
+@pytest.fixture(params=["msgpack", "json", "http"])
+def way(request: pytest.FixtureRequest) -> Way:
+    chosen: Way = request.param
+    return chosen
 
 
-def attached(served: Served, encoding: Encoding, **options: object) -> Client:
-    return connect(f"ws://127.0.0.1:{served.port}", encoding=encoding, **options)  # type: ignore[arg-type]  # passed through
+def attached(served: Served, way: Way, path: str = "", **options: object) -> Client:
+    if way == "http":
+        return connect(f"http://127.0.0.1:{served.port}{path}", **options)  # type: ignore[arg-type]  # passed through
+    return connect(f"ws://127.0.0.1:{served.port}{path}", encoding=way, **options)  # type: ignore[arg-type]  # passed through
 
 
-async def test_messages_of_all_sizes_arrive_in_order(served: Served, encoding: Encoding) -> None:
+async def test_messages_of_all_sizes_arrive_in_order(served: Served, way: Way) -> None:
     got: list[Message] = []
     sizes = [0, 1, 200_000, 5, 600_000, 3] * 3
-    async with attached(served, encoding) as client:
+    async with attached(served, way) as client:
         await client.subscribe("t", got.append)
         for n, size in enumerate(sizes):
             await client.publish("t", bytes([n]) * size)
@@ -45,8 +49,8 @@ async def test_messages_of_all_sizes_arrive_in_order(served: Served, encoding: E
     assert [message.payload for message in got] == [bytes([n]) * size for n, size in enumerate(sizes)]
 
 
-async def test_calls_cross_in_both_directions(served: Served, encoding: Encoding) -> None:
-    async with attached(served, encoding) as provider, attached(served, encoding) as caller:
+async def test_calls_cross_in_both_directions(served: Served, way: Way) -> None:
+    async with attached(served, way) as provider, attached(served, way) as caller:
 
         async def double(value: int) -> int:
             return 2 * value
@@ -62,7 +66,7 @@ async def test_calls_cross_in_both_directions(served: Served, encoding: Encoding
         assert (caught.value.type, caught.value.message) == ("ValueError", "no")
 
 
-async def test_a_cancelled_call_cancels_its_handler(served: Served, encoding: Encoding) -> None:
+async def test_a_cancelled_call_cancels_its_handler(served: Served, way: Way) -> None:
     started, cancelled = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -72,7 +76,7 @@ async def test_a_cancelled_call_cancels_its_handler(served: Served, encoding: En
         finally:
             cancelled.set()
 
-    async with attached(served, encoding) as client:
+    async with attached(served, way) as client:
         await client.register("wait", wait)
         call = client.start_call("wait")
         await started.wait()
@@ -80,12 +84,12 @@ async def test_a_cancelled_call_cancels_its_handler(served: Served, encoding: En
         await cancelled.wait()
 
 
-async def test_services_are_listed(served: Served, encoding: Encoding) -> None:
-    async with attached(served, encoding) as client:
+async def test_services_are_listed(served: Served, way: Way) -> None:
+    async with attached(served, way) as client:
         assert "echo" in {service.name for service in await client.services(provider="init")}
 
 
-async def test_a_client_that_is_cut_off_gets_one_error_and_comes_back(served: Served, encoding: Encoding) -> None:
+async def test_a_client_that_is_cut_off_gets_one_error_and_comes_back(served: Served, way: Way) -> None:
     told: list[str] = []
     news = asyncio.Event()
 
@@ -93,13 +97,14 @@ async def test_a_client_that_is_cut_off_gets_one_error_and_comes_back(served: Se
         told.append(state.name)
         news.set()
 
-    async with attached(served, encoding, on_state=tell) as client:
+    async with attached(served, way, on_state=tell) as client:
         await client.register("wait", asyncio.Event().wait)
         call = client.start_call("wait")
         await client.flush()
         session = served.gateway.switch.session_of(client.client_id)
         assert session is not None
-        session.connection.abort()  # type: ignore[attr-defined]  # the edge's own, cut as by a broken network
+        cut = getattr(session.connection, "abort", None) or session.connection.close  # type: ignore[attr-defined]  # the edge's own
+        cut()  # as by a broken network; an HTTP session has no connection to break, it is ended
         with pytest.raises(ConnectionLost):
             await call
         while told.count("connected") < 2:
@@ -108,9 +113,9 @@ async def test_a_client_that_is_cut_off_gets_one_error_and_comes_back(served: Se
         assert await client.call("echo", {"a": 1}, provider="init") == {"echo": {"a": 1}}
 
 
-async def test_nothing_is_left_running_when_a_client_is_closed(served: Served, encoding: Encoding) -> None:
+async def test_nothing_is_left_running_when_a_client_is_closed(served: Served, way: Way) -> None:
     before = asyncio.all_tasks()
-    async with attached(served, encoding) as client:
+    async with attached(served, way) as client:
         await client.publish("t", 1)
         await client.subscribe("t")
     gc.collect()
@@ -118,11 +123,11 @@ async def test_nothing_is_left_running_when_a_client_is_closed(served: Served, e
     assert not {name for name in left if name.startswith("majula")}
 
 
-async def test_what_answers_but_is_no_gateway_is_told(served: Served, encoding: Encoding) -> None:
+async def test_what_answers_but_is_no_gateway_is_told(served: Served, way: Way) -> None:
     with pytest.raises(ConnectionLost, match="404"):
-        await connect(f"ws://127.0.0.1:{served.port}/elsewhere", encoding=encoding, timeout_s=0.2)
+        await attached(served, way, "/elsewhere", timeout_s=2.0)
 
 
-async def test_nobody_at_the_address_is_one_clear_error(encoding: Encoding) -> None:
+async def test_nobody_at_the_address_is_one_clear_error(way: Way) -> None:
     with pytest.raises(ConnectionLost):
-        await connect("ws://127.0.0.1:1", encoding=encoding, timeout_s=0.2)
+        await connect("http://127.0.0.1:1" if way == "http" else "ws://127.0.0.1:1", timeout_s=0.2)
