@@ -15,10 +15,13 @@ from majula.api.sdk.subscription import Subscription
 from majula.errors import ConnectionLost, Expired, InvalidRequest, NoRoute, Overloaded, TooLarge, from_code
 from majula.flow import DEFAULT_TTL_S
 from majula.flow.operations import BROADCAST, BroadcastAnswer, BroadcastRequest
+from majula.wire.headers import RAW
 from majula.wire.values import to_json
 
 _MAX_HEADERS_CHARACTERS = 8_192
 """Of a message, together: in UTF-8 at most half of what the header of a frame holds."""
+
+_MAX_NAMED = 1_024
 
 PRESENCE = "$SYS.client.*"
 
@@ -105,11 +108,15 @@ class Messaging(Publishing, Asking):
             Overloaded: 1,024 messages or 4 MiB to that client, or 64 MiB to all, wait for their receipts; nothing was taken.
             InvalidRequest, TooLarge, ConnectionLost: as `send`.
         """
-        loop = self._running_loop()
-        self._check_not_closed()
-        check_name("client", client)
-        encoding, data = self._encode(payload)
-        self._outbox.check_size(data)
+        loop = self._loop
+        if loop is None or not self._is_open:
+            loop = self._running_loop()
+            self._check_not_closed()
+        if client not in self._messenger.named:
+            self._name(client)
+        encoding, data = (RAW, payload) if type(payload) is bytes else self._encode(payload)
+        if len(data) > self._outbox.message_bytes:
+            self._outbox.check_size(data)
         if self._encoding == "json":
             to_json(encoding, data)  # what has no JSON form is refused here: a flow cannot leave one of its messages out
         if headers is not None:
@@ -121,6 +128,14 @@ class Messaging(Publishing, Asking):
         if not self._is_open:
             self._arm()  # nothing is written now, and it may expire before something is
         return future
+
+    def _name(self, client: str) -> None:
+        """Check the name of a receiver that was not named yet."""
+        check_name("client", client)
+        named = self._messenger.named
+        if len(named) >= _MAX_NAMED:
+            named.clear()
+        named.add(client)
 
     async def broadcast(
         self,

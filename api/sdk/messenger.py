@@ -28,6 +28,10 @@ UNKNOWN = "unknown"
 _FLUSH_BYTES = 1 << 20
 """Handed to the transport at once; what is more follows in the next turn of the loop, or when the gateway has read that."""
 
+_URGED_BYTES = 32_768
+"""So much is written without waiting for the end of the loop's turn: a program that fills a flow at one go would otherwise let
+gateway and receiver wait while it does, and wait itself while they work."""
+
 _TURN = 256
 """Messages that an async callback handles before the loop gets a turn: a callback that never waits must not stop the reading."""
 
@@ -39,12 +43,23 @@ class Messenger:
         random: for the flows.
         spawn: runs a task that ends with the client.
         wake: asks for `take` at the end of this turn of the loop; called once until then.
+        urge: asks for it now, as much is waiting; may call it.
     """
 
-    def __init__(self, *, random: Random, spawn: Callable[..., asyncio.Task[None]], wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        random: Random,
+        spawn: Callable[..., asyncio.Task[None]],
+        wake: Callable[[], None],
+        urge: Callable[[], None],
+    ) -> None:
         self._sender = Sender(random=random, is_connected=False)
         self._receiver = Receiver()
-        self._spawn, self._wake = spawn, wake
+        self._spawn, self._wake, self._urge = spawn, wake, urge
+        self._waiting_bytes = 0  # of messages since the last `take`
+        self.named: set[str] = set()
+        """Receivers whose names have been checked."""
         self._client_id = self._node_id = ""
         self.is_woken = False
         """Something waits for `take`, or may."""
@@ -92,6 +107,10 @@ class Messenger:
         if not self.is_woken:
             self.is_woken = True
             self._wake()
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes >= _URGED_BYTES:
+            self._waiting_bytes = 0
+            self._urge()
 
     async def room(self, timeout_s: float) -> None:
         """Return when a message has its verdict, and its place is free.
@@ -244,6 +263,7 @@ class Messenger:
     def take(self, now: float) -> bytes:
         """The frames to write now, receipts first."""
         self.is_woken = False
+        self._waiting_bytes = 0
         frames = [encode_frame(receipt) for receipt in self._receiver.receipts()]
         frames += [encode_frame(header, body) for header, body in self._sender.frames(now, room_bytes=_FLUSH_BYTES)]
         self._note()

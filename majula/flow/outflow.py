@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 
 from majula.flow.limits import FlowLimits
-from majula.wire.frames import encode_run
+from majula.wire.frames import MESSAGE_PREFIX_BYTES, encode_run
 from majula.wire.headers import Encoding, Receipt, Send
 
 State = Literal["delivered", "written", "expired", "no_route", "refused"]
@@ -40,8 +40,6 @@ TIMEOUT_MOST_S = 2.0
 
 NO_ROUTE = frozenset({"no_route", "no_such_node"})
 
-_MESSAGE_PREFIX = 4
-
 
 class Verdict(msgspec.Struct, frozen=True):
     """What became of messages. Every ticket has exactly one verdict.
@@ -56,29 +54,18 @@ class Verdict(msgspec.Struct, frozen=True):
     code: str = ""
 
 
-class Entry:
-    """One message. `is_over`: it has its verdict, and only keeps its place until those before it have theirs."""
+class Entry(msgspec.Struct, gc=False):
+    """One message. `is_held`: the receiver has it, behind a gap. `is_over`: it has its verdict, and only keeps its place until
+    those before it have theirs."""
 
-    __slots__ = ("data", "deadline", "encoding", "headers", "is_held", "is_over", "queued_at", "ticket")
-
-    def __init__(
-        self,
-        data: bytes,
-        encoding: Encoding,
-        headers: dict[str, str] | None,
-        queued_at: float,
-        deadline: float,
-        *,
-        ticket: Hashable | None,
-    ) -> None:
-        self.data = data
-        self.encoding: Encoding = encoding
-        self.headers = headers
-        self.queued_at = queued_at
-        self.deadline = deadline
-        self.ticket = ticket
-        self.is_held = False  # the receiver has it, behind a gap
-        self.is_over = False
+    data: bytes
+    encoding: Encoding
+    headers: dict[str, str] | None
+    queued_at: float
+    deadline: float
+    ticket: Hashable | None
+    is_held: bool = False
+    is_over: bool = False
 
 
 class Outflow:
@@ -145,10 +132,12 @@ class Outflow:
         """When `timer` has something to do."""
         return min(self._expires_at, self._retry_at) if is_connected else self._expires_at
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, size: int) -> None:
+        """Behind the others; `size` is that of its data and the length in front."""
         self.entries.append(entry)
-        self.bytes += len(entry.data) + _MESSAGE_PREFIX
-        self._expires_at = min(self._expires_at, entry.deadline)
+        self.bytes += size
+        if entry.deadline < self._expires_at:  # noqa: PLR1730  # `min` costs three times as much, and this is done for each message
+            self._expires_at = entry.deadline
 
     def is_ready(self) -> bool:
         """Whether `next_run` would give something."""
@@ -180,14 +169,15 @@ class Outflow:
             if head is None:
                 head = entry
             elif (
-                size + len(data) + _MESSAGE_PREFIX > room_bytes
+                size + len(data) + MESSAGE_PREFIX_BYTES > room_bytes
                 or entry.encoding != head.encoding
                 or (entry.headers is not head.headers and entry.headers != head.headers)
             ):
                 break
             messages.append(data)
-            size += len(data) + _MESSAGE_PREFIX
-            deadline = min(deadline, entry.deadline)
+            size += len(data) + MESSAGE_PREFIX_BYTES
+            if entry.deadline < deadline:  # noqa: PLR1730  # as in `add`
+                deadline = entry.deadline
         self._cursor = first + len(messages)
         if head is None:
             if not self._owes_notice():
@@ -244,7 +234,7 @@ class Outflow:
             for _ in range(count):
                 entry = entries.popleft()
                 if not entry.is_over:
-                    self.bytes -= len(entry.data) + _MESSAGE_PREFIX
+                    self.bytes -= len(entry.data) + MESSAGE_PREFIX_BYTES
                     if entry.ticket is not None:
                         tickets.append(entry.ticket)
             self.base = up_to + 1
@@ -345,7 +335,7 @@ class Outflow:
         if entry.is_over:
             return
         entry.is_over = True
-        self.bytes -= len(entry.data) + _MESSAGE_PREFIX
+        self.bytes -= len(entry.data) + MESSAGE_PREFIX_BYTES
         entry.data = b""
         if entry.ticket is not None:
             tickets.append(entry.ticket)

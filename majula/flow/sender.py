@@ -10,6 +10,7 @@ from random import Random
 from majula.errors import InvalidRequest, Overloaded
 from majula.flow.limits import MAX_NUMBER, MAX_TTL_S, FlowLimits
 from majula.flow.outflow import NO_ROUTE, RUN_BYTES, Entry, Outflow, State, Verdict
+from majula.wire.frames import MESSAGE_PREFIX_BYTES
 from majula.wire.headers import Encoding, Receipt, Send
 
 PASSING = NO_ROUTE | {"overloaded", "unavailable", "draining"}
@@ -85,23 +86,18 @@ class Sender:
             raise InvalidRequest(f"ttl_s is more than 0 and at most {MAX_TTL_S:g}")
         key = (source, node, target)
         flow = self._flows.get(key)
-        size = len(data) + 4
+        size = len(data) + MESSAGE_PREFIX_BYTES
+        if self._bytes and self._bytes + size > self._limits.total_bytes:
+            raise Overloaded(f"{self._bytes} bytes of messages wait for their receipts", retry_after_s=RETRY_AFTER_S)
         if flow is None:
-            self._check_total(size)
             flow = self._open(key)
-        elif flow.entries:
-            limits = self._limits
-            if len(flow.entries) >= limits.messages or flow.bytes + size > limits.bytes:
-                raise Overloaded(
-                    f"{len(flow.entries)} messages to {target!r} wait for their receipts", retry_after_s=RETRY_AFTER_S
-                )
-            self._check_total(size)
-        else:
-            self._check_total(size)
+        elif not flow.entries:
             self._flows[key] = self._flows.pop(key)
+        elif flow.bytes + size > self._limits.bytes or len(flow.entries) >= self._limits.messages:
+            raise Overloaded(f"{len(flow.entries)} messages to {target!r} wait for their receipts", retry_after_s=RETRY_AFTER_S)
         sequence = flow.base + len(flow.entries)
         deadline = now + ttl_s
-        flow.add(Entry(data, encoding, headers, now, deadline, ticket=ticket))
+        flow.add(Entry(data, encoding, headers, now, deadline, ticket), size)
         self._bytes += size
         self._sent += 1
         if deadline < flow.wakes_at:
@@ -115,11 +111,11 @@ class Sender:
         flow = self._flows.get((source, node, target))
         limits = self._limits
         if flow is not None and flow.entries:
-            if len(flow.entries) >= limits.messages or flow.bytes + size + 4 > limits.bytes:
+            if len(flow.entries) >= limits.messages or flow.bytes + size + MESSAGE_PREFIX_BYTES > limits.bytes:
                 return False
         elif flow is None and len(self._flows) >= limits.flows and all(other.entries for other in self._flows.values()):
             return False
-        return not self._bytes or self._bytes + size + 4 <= limits.total_bytes
+        return not self._bytes or self._bytes + size + MESSAGE_PREFIX_BYTES <= limits.total_bytes
 
     def waits(self) -> bool:
         """Whether `frames` would give something."""
@@ -255,10 +251,6 @@ class Sender:
         del self._numbers[flow.number]
         self._ready.pop(flow, None)
         flow.wakes_at = inf
-
-    def _check_total(self, size: int) -> None:
-        if self._bytes and self._bytes + size > self._limits.total_bytes:
-            raise Overloaded(f"{self._bytes} bytes of messages wait for their receipts", retry_after_s=RETRY_AFTER_S)
 
     def _tell(self, tickets: list[Hashable], state: State, code: str = "") -> None:
         if tickets:
