@@ -230,7 +230,7 @@ class ConfigActor(MajulaActor):
     # --- the configuration
 
     def _open(self, settings: ConfigActorSettings) -> LiveConfiguration:
-        live = open_live(settings, self.node_id)
+        live = open_live(settings, self.node_id, _certificate)
         error = live.begin(is_first=self.incarnation == 1, at=time.time())
         if error is not None:
             _log.warning("config.not_kept", extra={"reason": error.message})
@@ -306,6 +306,17 @@ class ConfigActor(MajulaActor):
     def _arm(self) -> None:
         deadline = min(self._tables.next_deadline(), self._sweep_at)
         self.arm(deadline if deadline < inf else None)
+
+
+def _certificate(cert_file: str, key_file: str) -> str:
+    """Why a gateway could not use them; empty: it could."""
+    import ssl  # noqa: PLC0415 - 3 MB, where a certificate is configured
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file, password=lambda: b"")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        return f"the certificate {cert_file} with the key {key_file} cannot be used: {error}"
+    return ""
 
 
 def _entries(vault: Vault, wall: float) -> dict[str, bytes]:

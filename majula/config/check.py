@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,9 @@ from majula.errors import ConfigError
 _NODE_KEYS = frozenset(NodeConfig.__struct_encode_fields__)
 _SERVER_KEYS = frozenset(SignalingServerConfig.__struct_encode_fields__)
 REFUSED = "refused at start"
+
+Certificate = Callable[[str, str], str]
+"""Why the certificate and the key in these files cannot be used; empty: they can. This room reads no certificates itself."""
 
 
 class Checked(Struct, frozen=True):
@@ -47,12 +50,18 @@ class Checked(Struct, frozen=True):
 
 
 def check_file(
-    path: Path, *, environment: Mapping[str, str] | None = None, uid: int | None = None, directory: Path | None = None
+    path: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    uid: int | None = None,
+    directory: Path | None = None,
+    certificate: Certificate = lambda cert_file, key_file: "",
 ) -> Checked:
     """Check the file of a node, or of a signaling server: its keys say which it is.
 
     Args:
         environment, uid, directory: as for `load_node_config`.
+        certificate: see `Certificate`.
     """
     try:
         data = read_file(path)
@@ -64,15 +73,24 @@ def check_file(
         loaded = load_node_config(path, environment=environment, uid=uid, directory=directory, keeps_name=False)
     except ConfigError as error:
         return Checked("node", error.problems)
+    refusals = loaded.refusals or unusable_certificates(loaded.config, certificate)
     return Checked(
         "node",
-        warnings=(*(_refused(line, loaded.source) for line in loaded.refusals), *loaded.warnings),
+        warnings=(*(_refused(line, loaded.source) for line in refusals), *loaded.warnings),
         inactive=loaded.inactive,
         reachable=reachable(loaded.config),
     )
 
 
+def unusable_certificates(config: NodeConfig, certificate: Certificate) -> tuple[str, ...]:
+    """A line for each gateway whose certificate keeps a node from starting."""
+    tls = [entry.tls for entry in config.majula_servers if entry.tls is not None]
+    return tuple(dict.fromkeys(reason for found in tls if (reason := certificate(found.cert_file, found.key_file))))
+
+
 def _refused(line: str, name: str) -> str:
+    if not line.startswith(f"{name}:"):
+        return f"{name}:1:1: {REFUSED}: {line}"
     place, _, message = line.removeprefix(f"{name}:").partition(": ")
     return f"{name}:{place}: {REFUSED}: {message}"
 

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from majula.config.check import Certificate, unusable_certificates
 from majula.config.compare import Difference, differences, in_force, waits_for_restart
 from majula.config.derive import gateway_role, settings_of
 from majula.config.editing import edited
@@ -72,12 +73,21 @@ class LiveConfiguration:
         read: see `Read`.
         store: of revisions.
         derive: see `Derive`.
+        certificate: see `check.Certificate`.
     """
 
     def __init__(
-        self, *, file: Path | None, started: LoadedConfig, read: Read, store: RevisionStore, derive: Derive = settings_of
+        self,
+        *,
+        file: Path | None,
+        started: LoadedConfig,
+        read: Read,
+        store: RevisionStore,
+        derive: Derive = settings_of,
+        certificate: Certificate = lambda cert_file, key_file: "",
     ) -> None:
         self._file, self._read, self._store, self._derive = file, read, store, derive
+        self._certificate = certificate
         self._started = self._newest = started
         self._entry = Entry(revision=0, at=0.0, who="", source="file")
         self._settings: dict[Role, bytes] = {}
@@ -248,8 +258,9 @@ class LiveConfiguration:
 
     def _take(self, text: bytes, *, source: Source, who: str, at: float, is_dry: bool) -> Outcome:
         loaded = self._read(text)
-        if loaded.refusals:
-            raise ConfigError(problems=loaded.refusals)
+        refusals = loaded.refusals or unusable_certificates(loaded.config, self._certificate)
+        if refusals:
+            raise ConfigError(problems=refusals)
         found = differences(complete(self._newest.config), complete(loaded.config))
         waiting = self._waiting(loaded.config)
         items = tuple(_item(difference, waiting) for difference in found)

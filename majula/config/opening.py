@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from majula.config.actor import ConfigActorSettings
+from majula.config.check import Certificate
 from majula.config.derive import settings_of
 from majula.config.live import LiveConfiguration
 from majula.config.load import LoadedConfig, Surroundings, read_node_config
@@ -27,9 +28,11 @@ def config_settings(loaded: LoadedConfig, *, edges: tuple[str, ...] = (), versio
     )
 
 
-def open_live(settings: ConfigActorSettings, node_id: str) -> LiveConfiguration:
+def open_live(settings: ConfigActorSettings, node_id: str, certificate: Certificate) -> LiveConfiguration:
     """The configuration of a running node; `begin` it. Reads files: call it in a thread.
 
+    Args:
+        certificate: see `check.Certificate`.
     Raises:
         ConfigError: what the node was started with cannot be read any more.
     """
@@ -44,4 +47,5 @@ def open_live(settings: ConfigActorSettings, node_id: str) -> LiveConfiguration:
         read=lambda text: read_node_config(text, settings.name, now),
         store=RevisionStore(Path(settings.data_dir) / "config"),
         derive=partial(settings_of, edges=settings.edges, version=settings.version),
+        certificate=certificate,
     )

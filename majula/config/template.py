@@ -65,17 +65,20 @@ def node_template() -> str:
     return head + _render(NodeConfig, {"majula_servers": [{"port": 18080, "auth": "token"}]})
 
 
-def first_node_file(*, node_id: str = "", port: int = 18080, token_file: str = "") -> str:
+def first_node_file(*, node_id: str = "", data_dir: str = "", port: int = 18080, token_file: str = "") -> str:
     """The first file of a node: the template, with what is given in force.
 
     Args:
         node_id: empty: it is made at the first start.
+        data_dir: empty: the default.
         port: of the gateway; its clients need a token.
         token_file: where the secret that the nodes of the mesh share stands; empty: there is none.
     """
     active: dict[str, Any] = {"majula_servers": [{"port": port, "auth": "token"}]}
     if node_id:
         active["node_id"] = node_id
+    if data_dir:
+        active["data_dir"] = data_dir
     if token_file:
         active["token"] = f"file:{token_file}"
     return _HEAD.format(what="A node of Majula.") + _render(NodeConfig, active).replace(_NODE, node_id or _NODE)

@@ -17,6 +17,7 @@ The only room that imports all layers. Read in this order:
 - `summary`: what a person sees when the node is up.
 - `environment`: takes secrets out of it, once they are read.
 - `living`: what of the configuration the runner obeys while it runs, and SIGHUP.
+- `words`: what else `python -m majula.runner` does: `check`, `template`, `init`.
 - `tokens`: makes a token while no node runs.
 - `node`: puts them together: start, serve, restart the tree, drain, stop.
 

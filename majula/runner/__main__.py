@@ -1,4 +1,4 @@
-"""`python -m majula.runner [CONFIG]`: run a node in the foreground."""
+"""`python -m majula.runner [CONFIG]`: run a node in the foreground; or one of `words`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from pathlib import Path
 
 from majula.api.entrance import server_context
 from majula.config import load_node_config
-from majula.errors import ConfigError
+from majula.errors import ConfigError, MajulaError
 from majula.runner.environment import forget_variables
 from majula.runner.exits import BAD_CONFIG, USAGE, NodeExit
 from majula.runner.node import Node
 from majula.runner.plan import make_plan
 
+_WORDS = ("check", "template", "init")
 _USAGE = """\
 usage: python -m majula.runner [CONFIG]
+       python -m majula.runner check FILE [--json] | template [node|signaling] | init FILE [--force]
 
-Runs a node by the YAML file CONFIG; without it: node1 with one gateway on 127.0.0.1:18080.
+Runs a node by the YAML file CONFIG; without it: node1 with one gateway on 127.0.0.1:18080. SIGHUP reads the file again.
+Or checks FILE; prints a file with every setting; writes a first FILE and makes the first token.
 exit codes: 0 stopped, 64 usage, 69 cannot listen, 70 a vital part crashed, 75 already running, 78 bad configuration
 """
 
@@ -27,10 +30,15 @@ def main(arguments: list[str] | None = None) -> None:
     if any(argument in ("-h", "--help") for argument in given):
         print(_USAGE, end="")
         sys.exit(0)
-    if len(given) > 1 or any(argument.startswith("-") for argument in given):
+    is_word = bool(given) and given[0] in _WORDS
+    if not is_word and (len(given) > 1 or any(argument.startswith("-") for argument in given)):
         print(_USAGE, end="", file=sys.stderr)
         sys.exit(USAGE)
     try:
+        if is_word:
+            from majula.runner.words import WORDS  # noqa: PLC0415 - a node that runs has no use for it
+
+            sys.exit(WORDS[given[0]](given[1:]))
         loaded = load_node_config(Path(given[0]) if given else None)
         if loaded.refusals:
             raise ConfigError(problems=loaded.refusals)
@@ -44,6 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
         print("\n".join(error.problems) or error.message, file=sys.stderr)
         print("majula: the configuration cannot be used", file=sys.stderr)
         sys.exit(BAD_CONFIG)
+    except MajulaError as error:
+        print(f"majula: {error.message}", file=sys.stderr)
+        sys.exit(USAGE)
     except NodeExit as error:
         print(f"majula: {error.reason}", file=sys.stderr)
         sys.exit(error.code)
