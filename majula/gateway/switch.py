@@ -317,12 +317,11 @@ class Switch:
         calls, publishing = self.calls, self._publishing
         limit = self._body_limit_bytes
         allowed = session.allowed
-        controls, others, refused = 0, 0, self._refused_frames
-        messages = publishing.messages + self.messages.messages
+        fast = sent = controls = 0
         for span in spans:
             start, body, end = span
             if not session.is_open:
-                return
+                break
             tag = chunk[start + 7]
             if tag == PUBLISH_TAG:
                 header_bytes = chunk[start + PREFIX_BYTES : body]
@@ -336,8 +335,8 @@ class Switch:
                             count = count_run(chunk, body, end)
                         except ProtocolError as error:
                             self.close(session, error, now)
-                            return
-                    publishing.messages += count
+                            break
+                    fast += count
                     frame = chunk[start:end]
                     for target in route.sessions:
                         if target.outbox.offer(frame, count, now):
@@ -349,25 +348,28 @@ class Switch:
                     for peer in route.peers:
                         out.publish(peer, frame, count, now)
                     continue
-                self._serve(session, self._publish, chunk, span, now)
+                before = publishing.messages
+                controls += self._serve(session, self._publish, chunk, span, now)
+                sent += publishing.messages - before
             elif tag == CALL_TAG:
-                others += 1
+                sent += 1
                 if end - body <= limit and calls.call_planned(session, chunk, span, now):
                     continue
-                self._serve(session, self._other, chunk, span, now)
+                controls += self._serve(session, self._other, chunk, span, now)
             elif tag == RESULT_TAG:
-                others += 1
+                sent += 1
                 if end - body <= limit and calls.result_plain(session, chunk, span, now):
                     continue
-                self._serve(session, self._other, chunk, span, now)
+                controls += self._serve(session, self._other, chunk, span, now)
             elif tag == SEND_TAG:
-                self._serve(session, self.messages.send, chunk, span, now)
+                before = self.messages.messages
+                controls += self._serve(session, self.messages.send, chunk, span, now)
+                sent += self.messages.messages - before
             else:
-                controls += 1
-                self._serve(session, self._other, chunk, span, now)
+                controls += 1 + self._serve(session, self._other, chunk, span, now)
             routes = self.routes.by_header()
-        controls += self._refused_frames - refused  # a refusal costs more than what it refuses
-        sent = publishing.messages + self.messages.messages - messages + others
+        publishing.messages += fast
+        sent += fast
         session.received_messages += sent
         meter = session.meter
         if controls or meter.counts_messages:
@@ -550,8 +552,9 @@ class Switch:
 
     def _serve(
         self, session: Session, serve: Callable[[Session, bytes, Span, float], None], chunk: bytes, span: Span, now: float
-    ) -> None:
-        """The boundary at which what one client sent ends as its own trouble."""
+    ) -> bool:
+        """The boundary at which what one client sent ends as its own trouble. Returns whether it was refused, which counts as a
+        control frame: a refusal costs more than what it refuses."""
         try:
             serve(session, chunk, span, now)
         except ProtocolError as error:
@@ -559,6 +562,9 @@ class Switch:
             self.close(session, error, now)
         except MajulaError as error:
             self._refuse(session, decode_header(chunk[span[0] + PREFIX_BYTES : span[1]]), error, now)
+        else:
+            return False
+        return True
 
     def _refuse(self, session: Session, header: AnyHeader, error: MajulaError, now: float) -> None:
         self._refused_frames += 1
