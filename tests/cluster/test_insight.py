@@ -204,7 +204,8 @@ async def test_level_of_a_role_that_is_not_there_is_refused_naming_those_that_ar
 async def test_stacks_tasks_queues_and_messages_of_a_role_are_shown(clients: Clients) -> None:
     operator = await clients.connect()
     gateway = f"gateway:{clients.node.ports[1]}"
-    stacks, tasks, queues = [await ask(gateway) for ask in (operator.debug_stacks, operator.debug_tasks, operator.debug_queues)]
+    stacks, tasks = await operator.debug_stacks(gateway), await operator.debug_tasks(gateway)
+    queues = await operator.debug_queues(gateway)
     assert stacks.pid == await clients.node.pid(gateway) and "run_forever" in stacks.threads[0]
     assert any(task.name == "gateway.tell" and "sleep" in task.where for task in tasks.tasks)
     assert any(queue.name == "router (control)" and queue.limit_bytes == 16 << 20 for queue in queues.queues)
