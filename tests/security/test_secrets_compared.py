@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "majula", ROOT / "actors", ROOT / "api")
 WORDS = ("secret", "token", "digest", "password", "bearer", "credential", "cookie", "proof", "hash")
 
-# Compared without a stranger on either side: what a file says with what the same file has said, and numbers.
+# No secret on either side: the name of a token, which opens nothing; what a file says with what the same file has said.
 ALLOWED = {
+    ("majula/auth/desk.py", "change.token == change.who"),
     ("majula/config/load.py", "token != config.token"),
 }
 
