@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from majula.api import sync
-    from majula.api.sdk import Call, Client, Message, Retry, State, Statistics, Subscription, Trust, connect, run
+    from majula.api.sdk import Call, Client, Message, PrivateMessage, Retry, State, Statistics, Subscription, Trust, connect, run
     from majula.errors import MajulaError
 
 __version__ = "0.1.0"
@@ -20,6 +20,7 @@ __all__ = [
     "Client",
     "MajulaError",
     "Message",
+    "PrivateMessage",
     "Retry",
     "State",
     "Statistics",
