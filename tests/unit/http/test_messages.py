@@ -47,9 +47,9 @@ async def package(stream: aiohttp.ClientResponse) -> Any:
     """The next package of an event stream."""
     async with asyncio.timeout(10):
         while True:
-            block = (await stream.content.readuntil(b"\n\n")).strip()
-            if block.startswith(b"data: "):
-                return json.loads(block[6:])
+            for line in (await stream.content.readuntil(b"\n\n")).splitlines():
+                if line.startswith(b"data: "):
+                    return json.loads(line[6:])
 
 
 async def test_send_says_what_became_of_the_message(served: Served, web: aiohttp.ClientSession) -> None:
@@ -181,3 +181,31 @@ async def test_refused_send_names_the_method(served: Served) -> None:
     await say(ann, {"method": "SEND", "args": {"target_node": "n9", "target_client": "bob", "content": "x"}})
     found = await ann.receive_json()
     assert (found["method"], found["refused"], found["code"]) == ("ERROR", "SEND", "no_such_node")
+
+
+async def test_http_session_sends_and_receives(served: Served, web: aiohttp.ClientSession) -> None:
+    bob = await seed(served, "bob")
+    _, opened = await answer(web.post("/majula/v1/sessions", json={"client": "ann"}))
+    base, headers = f"/majula/v1/sessions/{opened['session']}", {"Majula-Session": opened["secret"]}
+    async with web.get(f"{base}/events", headers=headers) as stream:
+        sent = {"method": "SEND", "id": 4, "args": {"target_client": "bob", "content": {"n": 1}}}
+        async with web.post(f"{base}/packages", json={"packages": [sent]}, headers=headers) as taken:
+            assert taken.status in (200, 202)
+        args = (await bob.receive_json())["args"]
+        assert (args["source_client"], args["message"]) == ("ann", {"n": 1})
+        assert (await package(stream))["result"]["state"] == "written"
+        await say(bob, {"method": "SEND", "args": {"target_node": "n1", "target_client": "ann", "content": "back"}})
+        found = await package(stream)
+    assert (found["method"], found["args"]["source_client"], found["args"]["message"]) == ("PRIVATE_MESSAGE", "bob", "back")
+
+
+async def test_v1_client_that_runs_its_flows_acknowledges_by_itself(served: Served, web: aiohttp.ClientSession) -> None:
+    bob = await RawWebSocket.open(served.port, "/majula/ws/bob", protocols="majula.v1.json")
+    await say(bob, {"method": "REGISTER_CLIENT", "id": 1, "args": {"client_id": "bob", "flows": True}})
+    assert (await bob.receive_json())["method"] == "ACK"
+    sending = asyncio.create_task(answer(web.post("/majula/v1/messages", json={"client": "bob", "message": 1})))
+    found = await bob.receive_json()
+    args = found["args"]
+    receipt = {"target_client": args["source_client"], "target_node": args["source_node"], "up_to": found["sequence"]}
+    await say(bob, {"method": "RECEIPT", "flow": found["flow"], "args": {**receipt, "via": found["via"]}})
+    assert (await sending)[1]["state"] == "delivered"
