@@ -5,6 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from majula.runner.exits import WRONG_SYSTEM
+
+if sys.platform != "linux":  # said before the imports below, which fail on other systems
+    print(f"majula: a node needs Linux and this is {sys.platform}; clients run here, give them a node's address", file=sys.stderr)
+    sys.exit(WRONG_SYSTEM)
+
 from majula.api.entrance import server_context
 from majula.config import load_node_config
 from majula.errors import ConfigError, MajulaError
@@ -20,7 +26,7 @@ usage: python -m majula.runner [CONFIG]
 
 Runs a node by the YAML file CONFIG; without it: node1 with one gateway on 127.0.0.1:18080. SIGHUP reads the file again.
 Or checks FILE; prints a file with every setting; writes a first FILE and makes the first token.
-exit codes: 0 stopped, 64 usage, 69 cannot listen, 70 a vital part crashed, 75 already running, 78 bad configuration
+exit codes: 0 stopped, 64 usage, 69 cannot listen, 70 a vital part crashed, 71 not Linux, 75 already running, 78 bad configuration
 """
 
 

@@ -14,6 +14,9 @@ CANNOT_BIND = 69
 CRASHED = 70
 """A vital role, or the tree as a whole, spent its restart budget; role and reason are named."""
 
+WRONG_SYSTEM = 71
+"""A node needs Linux, and this is another system."""
+
 ALREADY_RUNNING = 75
 """Another node holds the data directory or the run directory; its pid is named."""
 
