@@ -54,6 +54,7 @@ def edited(text: bytes, change: Change) -> bytes:
     from ruamel.yaml import YAML  # noqa: PLC0415 - see above
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415 - see above
 
+    _check_keys(change)
     wanted = merged(_strictly(text), change)
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -72,6 +73,18 @@ def edited(text: bytes, change: Change) -> bytes:
     if _strictly(result) != wanted:
         raise Conflict("this file is written in a way that cannot be edited in place: change it by hand, or give a whole text")
     return result
+
+
+def _check_keys(change: Any) -> None:
+    """MessagePack has keys of every type, a configuration of text only."""
+    if isinstance(change, dict):
+        if not all(isinstance(name, str) for name in change):
+            raise InvalidRequest("the keys of a change are text")
+        for inner in change.values():
+            _check_keys(inner)
+    elif isinstance(change, list):
+        for inner in change:
+            _check_keys(inner)
 
 
 class _Lines:

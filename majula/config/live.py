@@ -32,7 +32,7 @@ from majula.config.operations import (
     Revision,
     RevisionsAnswer,
 )
-from majula.config.plain import complete, hidden
+from majula.config.plain import complete, given, hidden
 from majula.config.reach import reachable
 from majula.config.revisions import Entry, RevisionStore, Source
 from majula.config.schema import NodeConfig
@@ -235,7 +235,11 @@ class LiveConfiguration:
             found = self._store.read(number)
             if found is None:
                 raise NotFound(f"revision {number} is not kept")
-            loaded = self._read(found[1])
+            try:
+                loaded = self._read(found[1])
+            except ConfigError:
+                # Of another version, or its secrets have gone: what it said can be shown all the same.
+                return ConfigDocument(revision=number, document=hidden(given(found[1]), shows_names=True))
         document = hidden(complete(loaded.config)) if request.defaults else hidden(loaded.given, shows_names=True)
         return ConfigDocument(
             revision=number,

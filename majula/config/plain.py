@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from majula.config.document import SECRET_KEYS, Located
+from majula.config.document import SECRET_KEYS, Located, Problems, read_document
 
 HIDDEN = "***"
 
@@ -18,6 +18,13 @@ def plain_of(tree: Located) -> Any:
     if isinstance(tree.value, list):
         return [plain_of(value) for value in tree.value]
     return tree.value
+
+
+def given(text: bytes) -> dict[str, Any]:
+    """What a text says, as far as it can be read; problems are left out. May hold secrets."""
+    tree = read_document(text, Problems())
+    found = None if tree is None else plain_of(tree)
+    return found if isinstance(found, dict) else {}
 
 
 def complete(config: msgspec.Struct) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class ControlRig(SupervisorRig):
         role, actor, config: the control actor under test.
         gateways: how many probes.
         telemetry: and one for the events.
+        probe: class path of the gateways.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class ControlRig(SupervisorRig):
         config: bytes = b"\x80",
         gateways: int = 2,
         telemetry: bool = False,
+        probe: str = GATEWAY_PROBE,
     ) -> None:
         self.role = role
         self.gateways = tuple(f"gateway:{n}" for n in range(1, gateways + 1))
-        probes = [ChildSpec(role=name, actor=GATEWAY_PROBE) for name in self.gateways]
+        probes = [ChildSpec(role=name, actor=probe) for name in self.gateways]
         if telemetry:
             probes.insert(0, ChildSpec(role=TELEMETRY, actor=TELEMETRY_PROBE))
         super().__init__(run_dir, ChildSpec(role=role, actor=actor, config=config), *probes)
