@@ -144,8 +144,7 @@ async def _call(
 
 
 @click.command()
-@click.argument("client", required=False)
-@click.argument("message")
+@click.argument("words", nargs=-1, required=True, metavar="[CLIENT] MESSAGE")
 @click.option("--node", default="", help="The receiver's node; left out: this one.")
 @click.option("--all", "to_all", is_flag=True, help="To every client instead of one.")
 @click.option("--ttl", "ttl_s", type=Duration(), default=60.0, show_default="60s", help="In which it may be delivered.")
@@ -156,8 +155,7 @@ async def _call(
 def send(
     place: Place,
     *,
-    client: str | None,
-    message: str,
+    words: tuple[str, ...],
     node: str,
     to_all: bool,
     ttl_s: float,
@@ -166,10 +164,11 @@ def send(
     headers: tuple[str, ...],
 ) -> None:
     """Send MESSAGE to CLIENT, and say whether it was delivered: in order, once."""
-    if to_all == (client is not None):
-        raise InvalidRequest("give a CLIENT, or --all")
+    if len(words) != (1 if to_all else 2):
+        raise InvalidRequest("give a CLIENT and a MESSAGE, or --all and a MESSAGE")
+    client = None if to_all else words[0]
     more = {"node": node, "ttl_s": ttl_s, "headers": read_pairs(headers)}
-    run(_send(place, client, read_value(message, raw=raw), client_id=client_id, more=more))
+    run(_send(place, client, read_value(words[-1], raw=raw), client_id=client_id, more=more))
 
 
 async def _send(place: Place, target: str | None, message: object, *, client_id: str, more: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from majula.errors import InvalidRequest, NoSuchNode
+from majula.errors import Conflict, InvalidRequest, NoSuchNode
 
 ENVIRONMENT = "MAJULA_ADDRESS"
 
@@ -73,7 +73,8 @@ def find_address(environment: Mapping[str, str], *, uid: int, temporary: Path = 
         uid: the user; directories of anybody else are not looked at.
         temporary: where a node without `XDG_RUNTIME_DIR` keeps its run directory.
     Raises:
-        NoSuchNode: no node, or more than one; the message lists what was found.
+        NoSuchNode: no node.
+        Conflict: more than one; the message lists them.
     """
     if environment.get(ENVIRONMENT):
         return parse_address(environment[ENVIRONMENT])
@@ -95,7 +96,7 @@ def find_address(environment: Mapping[str, str], *, uid: int, temporary: Path = 
         raise NoSuchNode(f"no node of this user runs here (looked in {looked}); start one, or give an address or {ENVIRONMENT}")
     found = ", ".join(f"unix:{min(sockets, key=_age)}" for sockets in nodes.values())
     message = f"{len(nodes)} nodes of this user run here, choose one by its address or {ENVIRONMENT}: {found}"
-    raise NoSuchNode(message, found=found)
+    raise Conflict(message, found=found)
 
 
 def _sockets(root: Path, uid: int) -> list[Path]:
@@ -130,7 +131,7 @@ def find_default_address() -> Address:
     """`find_address` for this process.
 
     Raises:
-        NoSuchNode: as there; also on systems without Unix users, where the address is always given.
+        NoSuchNode, Conflict: as there; also on systems without Unix users, where the address is always given.
     """
     uid = getattr(os, "getuid", None)
     if uid is None:

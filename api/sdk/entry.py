@@ -50,7 +50,7 @@ def connect(
         codec: how payloads that are no bytes are encoded: `msgpack`, or `json` for receivers that know nothing else. What comes
             is read whatever it is.
     Raises:
-        NoSuchNode: no address was given, and there is no node of this user, or more than one.
+        NoSuchNode, Conflict: no address was given, and there is no node of this user, or more than one.
         InvalidRequest: the address has none of the forms; the token is none, or would travel in clear text to another machine.
     And when it is awaited or entered:
         ConnectionLost: no connection in `timeout_s`.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from majula.api.sdk.address import find_address, parse_address
-from majula.errors import InvalidRequest, NotFound
+from majula.errors import Conflict, InvalidRequest, NotFound
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def test_without_a_runtime_directory_the_temporary_one_is_searched(tmp_path: Pat
 
 
 def test_two_nodes_are_listed_for_the_user_to_choose(tmp_path: Path) -> None:
-    with node(tmp_path / "majula", "a", 1), node(tmp_path / "majula", "b", 2), pytest.raises(NotFound) as caught:
+    with node(tmp_path / "majula", "a", 1), node(tmp_path / "majula", "b", 2), pytest.raises(Conflict) as caught:
         find_address({"XDG_RUNTIME_DIR": str(tmp_path)}, uid=os.getuid(), temporary=tmp_path / "none")
     assert "a/native-1.sock" in str(caught.value)
     assert "b/native-2.sock" in str(caught.value)
