@@ -111,7 +111,7 @@ class Rates:
         self.renew(limits)
 
     def renew(self, limits: GatewayLimits) -> None:
-        """New limits, for the sessions that are opened from now on."""
+        """New limits, for the meters that are made from now on."""
         self._limits = limits
         self._kept.clear()
         self._all_messages = _bucket(limits.gateway_messages_per_s)

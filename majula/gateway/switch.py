@@ -186,8 +186,8 @@ class Switch:
     # --- sessions
 
     def renew(self, limits: GatewayLimits) -> None:
-        """Other limits than at the start. What a client may have (subscriptions, calls, the size of a message) changes at once,
-        its queue and its rates with its next session."""
+        """Other limits than at the start. What a client may have (subscriptions, calls, the size of a message) and may send changes
+        at once, its queue with its next session."""
         self.limits = limits
         self.frame_limit_bytes = 2 + MAX_HEADER_BYTES + MESSAGE_PREFIX_BYTES + limits.message_bytes
         self._body_limit_bytes = MESSAGE_PREFIX_BYTES + limits.message_bytes
@@ -197,6 +197,8 @@ class Switch:
         self.messages.renew(message_bytes=limits.message_bytes)
         self.load.renew(limits)
         self.rates.renew(limits)
+        for session in self.sessions.values():
+            session.meter = self._meter(session.identity, is_stream=session.is_claimed)
 
     def open(
         self,

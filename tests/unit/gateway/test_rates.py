@@ -165,3 +165,13 @@ def test_private_messages_of_a_run_count_one_by_one() -> None:
     sender = node.client("s")
     sender.send(Send("r", "n1", 1, 1, 1, 1_000), encode_run([b"m"] * 150))
     assert sender.session.ready_at == pytest.approx(node.now + 0.5)
+
+
+def test_new_limits_hold_for_clients_that_are_there() -> None:
+    node = Node()
+    client = node.client("c")
+    client.publish("t", *[b"m"] * 100)
+    assert client.session.ready_at <= node.now
+    node.switches[0].renew(GatewayLimits(messages_per_s=10))
+    client.publish("t", *[b"m"] * 30)
+    assert client.session.ready_at == pytest.approx(node.now + 2.0)
