@@ -186,8 +186,8 @@ class Switch:
     # --- sessions
 
     def renew(self, limits: GatewayLimits) -> None:
-        """Other limits than at the start. What a client may have (subscriptions, calls, the size of a message) and may send changes
-        at once, its queue with its next session."""
+        """Other limits than at the start. What a client may have (subscriptions, calls, the size of a message) and may send
+        changes at once, its queue with its next session."""
         self.limits = limits
         self.frame_limit_bytes = 2 + MAX_HEADER_BYTES + MESSAGE_PREFIX_BYTES + limits.message_bytes
         self._body_limit_bytes = MESSAGE_PREFIX_BYTES + limits.message_bytes
