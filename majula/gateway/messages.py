@@ -48,6 +48,10 @@ FLOW_LIMIT = (1 << 53) - 1
 _CODE_CHARACTERS = 128
 _NO_ROUTE = "no_route"
 _SWEEP_S = 10.0
+# Messages beyond a gap that a receipt may name: as many as a flow has under way.
+_RECEIVED = 1_024
+# Flows that one session is remembered to have heard of: as many as a receiver keeps.
+_HEARD = 4_096
 
 
 class Places(Protocol):
@@ -121,6 +125,7 @@ class PrivateMessages:
         self._places = places
         self._slices = slices
         self._limit_bytes = MESSAGE_PREFIX_BYTES + message_bytes
+        self._heard: dict[Session, dict[int, None]] = {}  # flows that reached sessions which may not do everything
         self._sweep_at = inf
         self.messages = 0
         """Messages of clients that were sent from here, ever."""
@@ -167,6 +172,11 @@ class PrivateMessages:
         """A client that has received says so."""
         if header.flow <= 0 or header.up_to < 0 or header.state not in ("", "delivered", "written"):
             raise InvalidRequest("this RECEIPT is of no flow")
+        if len(header.received) > _RECEIVED:
+            raise InvalidRequest(f"a RECEIPT names at most {_RECEIVED} messages beyond `up_to`")
+        if session.grants is not None and header.flow not in self._heard.get(session, ()):
+            # Who may not send answers those who have sent to it. Any other receipt would be a message after all.
+            session.grants.require("send", header.target)
         self.give_back(
             Receipt(
                 header.target,
@@ -211,6 +221,7 @@ class PrivateMessages:
 
     def end(self, session: Session) -> None:
         """The session is over."""
+        self._heard.pop(session, None)
         unread = self.inboxes.end(session)
         if unread is not None:
             self._slices.put(READING, unread, None)
@@ -258,7 +269,7 @@ class PrivateMessages:
         session = self._clients.get(target)
         if session is not None:
             self._deliver(session, header, frame, now)
-        readers = self._places.readers_of(target)
+        readers = [role for role in self._places.readers_of(target) if role == self._role or role in self._peers]
         gateway = self._places.gateway_of(target) if session is None else self._role
         if session is None:
             if gateway is None and self.inboxes.has_readers(target):
@@ -354,6 +365,12 @@ class PrivateMessages:
             is_receiver = False
 
     def _hand_on(self, session: Session, header: Send, frame: bytes, now: float) -> bool:
+        if session.grants is not None:
+            heard = self._heard.setdefault(session, {})
+            if header.flow not in heard:
+                if len(heard) >= _HEARD:
+                    del heard[next(iter(heard))]
+                heard[header.flow] = None
         return self._out.call(session, frame, now)
 
     def _receive_for(self, session: Session, header: Send, frame: bytes, now: float, *, is_copy: bool = False) -> bool:

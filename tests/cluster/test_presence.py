@@ -104,7 +104,7 @@ async def test_killed_router_tells_nothing_of_those_who_stayed(watch: Watch) -> 
     assert (await watch.goes("ann"))["reason"] == "closed"
 
 
-async def test_operator_ends_a_session_and_finds_its_client_no_more(watch: Watch) -> None:
+async def test_operator_ends_a_session_and_the_audit_says_so(watch: Watch) -> None:
     await watch.seed("ann")
     await watch.comes("ann")
     base = f"http://127.0.0.1:{watch.node.ports[0]}/majula/v1/clients"
@@ -114,6 +114,9 @@ async def test_operator_ends_a_session_and_finds_its_client_no_more(watch: Watch
         assert (await watch.goes("ann"))["reason"] == "disconnected"
         async with web.delete(f"{base}/ann") as response:
             assert response.status == 404
+        async with web.get(f"http://127.0.0.1:{watch.node.ports[0]}/majula/v1/audit") as response:
+            entries = (await response.json())["entries"]
+        assert [entry["detail"]["client"] for entry in entries if entry["what"] == "clients.disconnect"] == ["ann"]
 
 
 async def test_topics_of_both_gateways_are_listed(watch: Watch) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from majula.auth import grants_of
 from majula.errors import PermissionDenied
@@ -435,3 +437,78 @@ def test_reading_what_is_sent_to_a_client_needs_its_scope(scopes: tuple[str, ...
     else:
         with pytest.raises(PermissionDenied):
             switch.messages.read(stream.session)
+
+
+def test_client_that_may_not_send_acknowledges_what_it_has_received() -> None:
+    node = Node()
+    ann, bob = seed(node, "ann"), limited(node, "subscribe:x", client_id="bob", speaks_flows=True)
+    send(ann, "bob")
+    assert receive(bob) == [b"1"]
+    assert state(ann) == "delivered"
+
+
+def test_receipt_of_what_was_never_received_is_no_way_round_the_scope() -> None:
+    node = Node()
+    ann, bob = node.client("ann"), limited(node, "subscribe:x", client_id="bob", speaks_flows=True)
+    bob.send(Receipt("ann", "n1", 9, 1, code="a message after all"))
+    assert error(bob) == "permission_denied"
+    assert ann.frames() == []
+
+
+def test_receipt_that_names_too_many_is_refused() -> None:
+    bob = Node().client("bob")
+    bob.send(Receipt("ann", "n1", 9, 1, tuple(range(2, 2_000))))
+    assert error(bob) == "invalid_request"
+
+
+# --- whatever happens
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("send"), st.sampled_from(("ann", "bob")), st.sampled_from(("carl", "dora", "eve"))),
+            st.tuples(st.just("read"), st.sampled_from(("carl", "dora", "eve")), st.just("")),
+            st.tuples(st.just("wait"), st.sampled_from(("0.1", "1", "7")), st.just("")),
+        ),
+        max_size=40,
+    )
+)
+def test_each_message_comes_once_in_the_order_of_its_sender(steps: list[tuple[str, str, str]]) -> None:
+    """Two senders without flows at two gateways; receivers with and without flows that read now and then, one through a queue of
+    six messages."""
+    node = Node(gateways=2, limits=GatewayLimits(queue_bytes=1_000))
+    senders = {"ann": seed(node, "ann", 1), "bob": seed(node, "bob", 2)}
+    plain = {name: seed(node, name, gateway, reads=False) for name, gateway in (("carl", 1), ("dora", 2))}
+    eve, receiver = node.client("eve", 2, reads=False), Receiver()
+    sent: dict[tuple[str, str], list[int]] = {}
+    got: dict[tuple[str, str], list[int]] = {}
+
+    def read(name: str) -> None:
+        client = plain.get(name, eve)
+        for header, body in client.frames():
+            if not isinstance(header, Send):
+                continue
+            run = split_run(body)
+            arrived = [run] if client is not eve else [one.messages for one in receiver.receive(header, run, node.now)]
+            for one in arrived:
+                got.setdefault((header.source, name), []).extend(msgspec.json.decode(message) for message in one)
+        if client is eve:
+            for receipt in receiver.receipts():
+                eve.send(receipt)
+        node.settle()
+
+    for number, (what, first, second) in enumerate(steps):
+        if what == "send":
+            send(senders[first], second, number, wait_s=0, ttl_s=3_600)
+            sent.setdefault((first, second), []).append(number)
+        elif what == "read":
+            read(first)
+        else:
+            node.advance(float(first))
+    for _ in range(60):
+        for name in (*plain, "eve"):
+            read(name)
+        node.advance(1.0)
+    assert got == sent
