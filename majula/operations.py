@@ -19,14 +19,17 @@ HttpMethod = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 # What the documents say of a text. Whether it holds is looked at by the room that takes it: its refusal says more than a pattern.
 NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
+# The end, for those too that take `$` for the place before a last line feed.
+END = r"$(?!\n)"
+
 # Wildcards only as whole levels, `>` only as the last one; levels without dots, stars and angle brackets.
 _LEVEL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029.*>]*"
 PATTERN = rf"(?:(?:{_LEVEL}|\*)(?:\.(?:{_LEVEL}|\*)){{0,14}}(?:\.>)?|>)"
 
-ClientName = Annotated[str, msgspec.Meta(max_length=128, pattern=f"^{NO_CONTROL}*$")]
+ClientName = Annotated[str, msgspec.Meta(max_length=128, pattern=f"^{NO_CONTROL}*{END}")]
 """Of a client, function or provider: at most 128 bytes of UTF-8 without control characters; empty where somebody may choose."""
 
-FunctionName = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=f"^{NO_CONTROL}+$")]
+FunctionName = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=f"^{NO_CONTROL}+{END}")]
 """The same where it must be there."""
 
 TopicName = Annotated[
@@ -35,7 +38,7 @@ TopicName = Annotated[
 ]
 """A literal topic that clients may publish to: 1 to 256 bytes of UTF-8 without control characters, not below `$SYS.`."""
 
-PatternText = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 256, "pattern": f"^{PATTERN}$"})]
+PatternText = Annotated[str, msgspec.Meta(max_length=256, pattern=f"^{PATTERN}{END}")]
 """A pattern of topics, names or event names; empty: all."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]

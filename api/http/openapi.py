@@ -164,9 +164,7 @@ class _Document:
             still = [name for name in required if name in fields]
             body = _object(fields, still)
             if operation.one_of:
-                body["oneOf"] = [{"required": [name]} for name in operation.one_of]
-                for name in operation.one_of:
-                    body["properties"][name] = _given(fields[name])
+                body["oneOf"] = [_one_given(fields, name, operation.one_of) for name in operation.one_of]
             found["requestBody"] = _body(body, required=bool(still or operation.one_of))
         if parameters:
             found["parameters"] = parameters
@@ -370,11 +368,11 @@ def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool 
     return found
 
 
-def _given(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same without what stands for "not given"."""
-    kinds = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
-    found = {name: value for name, value in schema.items() if name not in {"default", "anyOf"}} | (kinds[0] if kinds else {})
-    return found | ({"minLength": 1} if found.get("type") == "string" else {})
+def _one_given(fields: dict[str, Any], given: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """One of these parameters is given, the others have what stands for "not given"."""
+    found: dict[str, Any] = {"required": [given], "properties": {name: {"const": fields[name]["default"]} for name in names}}
+    found["properties"][given] = {"not": {"const": fields[given]["default"]}}
+    return found
 
 
 def _object(fields: dict[str, Any], required: list[str], *, more: bool = False) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from majula.api.http.parameters import Parts
 from majula.errors import InvalidRequest
-from majula.operations import Operation
+from majula.operations import PATTERN, Operation
 from majula.wire import jsontext
 
 
@@ -60,8 +60,11 @@ def typed_request(operation: Operation, parts: Parts, path: dict[str, str], *, n
 
 
 def _in_words(error: msgspec.ValidationError) -> str:
-    """What is wrong. A pattern is for machines: all that are checked here forbid control characters and nothing else."""
-    return re.sub(r"matching regex '.*'", "without control characters", str(error))
+    """What is wrong. A pattern is for machines: those that are checked here are of names and of patterns of topics."""
+    wanted = (
+        "whose `*` and last `>` are whole levels" if PATTERN in str(error).replace("\\\\", "\\") else "without control characters"
+    )
+    return re.sub(r"matching regex '.*'", wanted, str(error))
 
 
 @cache

@@ -24,7 +24,7 @@ from majula.topics.subjects import check_pattern, is_control
 TOKENS_MOST = 10_000
 LINES_MOST = 1_024
 NOTE_CHARACTERS = 256
-CLIENT_BYTES = 128
+CLIENT_CHARACTERS = 128
 YEARS_10_S = 3_650 * 86_400.0
 
 # What opens nothing any more is shown for a month, so that a list answers "what was that token?"; then it is forgotten.
@@ -330,8 +330,8 @@ def check_request(request: TokenCreateRequest) -> None:
     if not 0 < len(request.clients) <= CLIENTS_MOST:
         raise InvalidRequest(f"`clients` names 1 to {CLIENTS_MOST} patterns of client ids; `*` is all", limit=CLIENTS_MOST)
     for pattern in request.clients:
-        if len(check_pattern(pattern).encode()) > CLIENT_BYTES:
-            raise InvalidRequest(f"a pattern of client ids has at most {CLIENT_BYTES} bytes", limit_bytes=CLIENT_BYTES)
+        if len(check_pattern(pattern)) > CLIENT_CHARACTERS:
+            raise InvalidRequest(f"a pattern of client ids has at most {CLIENT_CHARACTERS} characters")
     # Written so that a NaN is refused too.
     if not (request.expires_in_s == 0 or 1 <= request.expires_in_s <= YEARS_10_S):
         raise InvalidRequest("`expires_in_s` is 0 (never) or 1 second to 10 years")

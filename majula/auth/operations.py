@@ -13,7 +13,7 @@ from majula.wire import headers
 
 _VERBS = "|".join(VERBS)
 
-ScopeText = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": rf"^-?(?:\*|{_VERBS}):(?=.{{1,256}}$){PATTERN}$"})]
+ScopeText = Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 256, "pattern": rf"^-?(?:\*|{_VERBS}):(?!$){PATTERN}$"})]
 """`verb:pattern`, with a leading `-` it denies."""
 
 ClientPattern = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": f"^{PATTERN}$"})]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from majula.operations import ListLimit, ListOffset, Operation, PatternText, TopicName
+from majula.operations import ListLimit, Operation, PatternText, TopicName
 from majula.wire import headers
 
 
@@ -59,7 +59,7 @@ class TopicsRequest(msgspec.Struct, frozen=True):
     """pattern: only what it matches; empty: all. Lists stop at `limit`, at most 1,024; `offset` goes on."""
 
     pattern: PatternText = ""
-    offset: ListOffset = 0
+    offset: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
     limit: ListLimit = 1_024
 
 
