@@ -25,6 +25,9 @@ PING_S = 15.0
 """A comment line each 15 s keeps proxies from closing a quiet stream, and finds a client that is gone."""
 
 _TAKE_BYTES = 65_536
+_BACKLOG_BYTES = 1 << 20
+"""Of events that come before their stream can begin. What is more is dropped and told, as from a full outbox."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,10 +59,18 @@ class EventStream:
         else:
             self._context.switch.submit(self._session, subscribe, b"", self._context.loop.time())
         self._context.wake()
+        dropped = headers.Slow(0, 0)
         while not self._acknowledged.done():
             await self._waits.wait()
             self._waits.clear()
-            self._backlog += self._take()
+            # The answer stands behind messages that come already, and may take seconds with `sync`: they have to be taken.
+            taken = self._take()
+            if not dropped.dropped_messages and len(self._backlog) + len(taken) <= _BACKLOG_BYTES:
+                self._backlog += taken
+            elif taken:
+                dropped = headers.Slow(dropped.dropped_messages + taken.count(b"\n\n"), dropped.dropped_bytes + len(taken))
+        if dropped.dropped_messages:
+            self._backlog += b"".join(self._render(dropped, b""))
         error = self._acknowledged.exception()
         # Private messages are read at this gateway in any case: they begin to be here while the router is away, too.
         if error is not None and not (subscribe is None and isinstance(error, Unavailable)):
