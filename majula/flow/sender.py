@@ -225,6 +225,7 @@ class Sender:
             "frames": self._frames,
             **self._counts,
             "flows": len(self._flows),
+            "timers": len(self._wakes),
             "waiting_bytes": self._bytes,
             "waiting_messages": sum(len(flow.entries) for flow in self._flows.values()),
         }
