@@ -222,6 +222,7 @@ class PrivateMessages:
     def end(self, session: Session) -> None:
         """The session is over."""
         self._heard.pop(session, None)
+        self.sending.end(session)
         unread = self.inboxes.end(session)
         if unread is not None:
             self._slices.put(READING, unread, None)

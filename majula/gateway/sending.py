@@ -132,7 +132,7 @@ class Sending:
         self._held: dict[str, int] = {}  # bytes under way, by source
         self._waiting: list[tuple[float, int, _Waiting]] = []
         self._waits = 0
-        self._waits_of: dict[Session, int] = {}
+        self._waits_of: dict[Session, dict[_Waiting, None]] = {}
         self._broadcasts: list[_Broadcast] = []
         self._retry_at = inf
         self._order = 0
@@ -186,6 +186,11 @@ class Sending:
         named = f"{self._random.randint(1, (1 << 53) - 1):x}"
         broadcast.waiting = self._wait(session, header, SendAnswer(named, "pending"), asked.wait_s, now, broadcast=broadcast)
         self._advance(now)
+
+    def end(self, session: Session) -> None:
+        """The session is over and waits for nothing; what it has sent goes on."""
+        for waiting in list(self._waits_of.get(session, ())):
+            self._over(waiting)
 
     # --- once a turn
 
@@ -252,7 +257,11 @@ class Sending:
             raise InvalidRequest(f"wait_s is 0 to {_WAIT_LIMIT_S:g}")
         if asked.headers and sum(len(text.encode()) for pair in asked.headers.items() for text in pair) > _HEADERS_BYTES:
             raise TooLarge("the headers of this message are over the limit", limit_bytes=_HEADERS_BYTES)
-        if header.request and asked.wait_s > 0 and (self._waits >= _WAITING or self._waits_of.get(session, 0) >= _WAITING_OF_ONE):
+        if (
+            header.request
+            and asked.wait_s > 0
+            and (self._waits >= _WAITING or len(self._waits_of.get(session, ())) >= _WAITING_OF_ONE)
+        ):
             raise Overloaded("too many messages wait for their verdicts", retry_after_s=1.0)
 
     def _message(self, encoding: Encoding, body: bytes) -> tuple[Encoding, bytes]:
@@ -282,7 +291,7 @@ class Sending:
             self._reply(waiting, answer, now)
             return None
         self._waits += 1
-        self._waits_of[session] = self._waits_of.get(session, 0) + 1
+        self._waits_of.setdefault(session, {})[waiting] = None
         self._order += 1
         heapq.heappush(self._waiting, (waiting.deadline, self._order, waiting))
         return waiting
@@ -290,10 +299,9 @@ class Sending:
     def _over(self, waiting: _Waiting) -> None:
         waiting.is_over = True
         self._waits -= 1
-        left = self._waits_of[waiting.session] - 1
-        if left:
-            self._waits_of[waiting.session] = left
-        else:
+        left = self._waits_of[waiting.session]
+        del left[waiting]
+        if not left:
             del self._waits_of[waiting.session]
 
     def _found(self, waiting: _Waiting) -> SendAnswer | BroadcastAnswer:

@@ -265,14 +265,23 @@ def test_one_client_cannot_take_all_the_room_of_the_senders() -> None:
     assert messages(bob) == [1]
 
 
-def test_caller_that_leaves_is_waited_for_no_more_but_its_message_comes() -> None:
+def test_caller_that_leaves_waits_for_nothing_but_its_message_comes() -> None:
     node = Node()
     ann, bob = seed(node, "ann"), seed(node, "bob", reads=False)
     send(ann, "bob")
+    assert ann.switch.messages.under_way() == 1
     ann.leave()
-    assert messages(bob) == [1]
-    node.advance(3.0)
     assert ann.switch.messages.under_way() == 0
+    assert messages(bob) == [1]
+
+
+def test_gateway_that_drains_waits_for_those_who_wait_for_a_verdict() -> None:
+    node = Node()
+    ann = seed(node, "ann")
+    send(ann, "nobody")
+    assert not ann.switch.is_idle()
+    node.advance(2.0)
+    assert ann.switch.is_idle()
 
 
 # --- broadcast
