@@ -79,22 +79,26 @@ class Inboxes:
     # --- messages
 
     def receive(self, session: Session, header: Send, frame: bytes, now: float, *, is_copy: bool = False) -> bool:
-        """A run for this session. `is_copy`: nobody waits for its receipts. False: there is no room, nothing was taken."""
-        if not session.outbox.fits(len(frame)):
+        """A run for this session. False: there is no room, nothing was taken. `is_copy`: nobody waits for its receipts, so what
+        does not fit is lost and told by SLOW."""
+        outbox = session.outbox
+        if not is_copy and not outbox.fits(len(frame)):
             return False
         inbox = self._inboxes.get(session)
         if inbox is None:
             inbox = self._inboxes[session] = _Inbox(session, Receiver(limits=self._limits, state="written"))
-            session.outbox.on_taken = partial(self._taken, inbox)
+            outbox.on_taken = partial(self._taken, inbox)
         messages = split_run(frame[PREFIX_BYTES + int.from_bytes(frame[4:6], "little") :])
         for arrived in inbox.receiver.receive(header, messages, now):
+            if is_copy and not outbox.fits(len(frame)):
+                outbox.lose(len(arrived.messages))
+                self._out.dropped(session, len(arrived.messages))
+                continue
             self._given += len(arrived.messages)
-            if arrived.header is not header or len(arrived.messages) != len(messages):
-                frame = _again(arrived.header, arrived.sequence, arrived.messages)
-            self._out.answer(session, frame, now)
+            is_whole = arrived.header is header and len(arrived.messages) == len(messages)
+            self._out.answer(session, frame if is_whole else _again(arrived.header, arrived.sequence, arrived.messages), now)
         receipts = inbox.receiver.receipts()
         if not is_copy:
-            outbox = session.outbox
             inbox.unwritten.append((outbox.taken + outbox.waiting, receipts))
             if outbox.taken >= inbox.unwritten[0][0]:
                 self._taken(inbox)

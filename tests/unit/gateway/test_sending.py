@@ -15,7 +15,7 @@ from majula.flow import Receiver
 from majula.gateway.accounts import Identity
 from majula.gateway.settings import GatewayLimits
 from majula.wire.frames import encode_run, split_run
-from majula.wire.headers import JSON, MSGPACK, Error, Receipt, Reply, Request, Send
+from majula.wire.headers import JSON, MSGPACK, Error, Receipt, Reply, Request, Send, Slow
 from tests.unit.gateway.world import Client, Node
 
 
@@ -395,6 +395,20 @@ def test_stream_that_does_not_read_holds_nobody_up() -> None:
     send(ann, "bob")
     assert messages(bob) == [1]
     assert state(ann) == "written"
+
+
+def test_stream_without_room_is_told_what_it_has_lost_and_goes_on() -> None:
+    node = Node(limits=GatewayLimits(queue_bytes=1_000))
+    ann, bob = node.client("ann"), node.client("bob")
+    stream = reader(node, "bob", reads=False)
+    for sequence in range(1, 6):
+        ann.send(Send("bob", "", 77, sequence, 1, 5_000, JSON), encode_run([b'"%b"' % (b"x" * 600)]))
+    assert len(bob.frames()) == 5
+    found = stream.frames()
+    ann.send(Send("bob", "", 77, 6, 1, 5_000, JSON), encode_run([b'"last"']))
+    assert [header.dropped_messages for header, _ in found if isinstance(header, Slow)] == [4]
+    assert len([header for header, _ in found if isinstance(header, Send)]) == 1
+    assert messages(stream) == ["last"]
 
 
 # --- scopes
