@@ -55,6 +55,7 @@ GATEWAYS = "gateway:"
 RUNNER = "runner"
 
 TICK_S = 1.0
+SOON_S = 0.1
 # A supervisor that has not answered for so long is silent: three of its turns.
 FRESH_S = 3.0
 # Events that are published in a second; a gateway is not to be busy with clients that come and go.
@@ -125,6 +126,9 @@ class TelemetryActor(MajulaActor):
                 self.send(asker, answer)
         elif not self._levels.is_usual(role):
             self._tell_levels([role])
+        # Somebody has come or gone: what the supervisors say is asked for soon, once for all that happens meanwhile.
+        self._tick_at = min(self._tick_at, self.loop.time() + SOON_S)
+        self._arm()
 
     def on_message(self, message: Message, sender: Address) -> None:
         match message:

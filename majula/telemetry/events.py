@@ -62,13 +62,14 @@ EVENTS: Final[Mapping[str, Declared]] = {
     "child.start_failed": Declared("error", "A role could not start.", _CHILD, dumps=True),
     "child.started": Declared("info", "A role is ready.", _CHILD),
     "child.stopped": Declared("info", "A role has ended as it was asked to.", _CHILD),
+    # debug: of some nodes they are the daily business of thousands, and a log has its bounds. Topic and list have them all.
     "client.connected": Declared(
-        "info",
+        "debug",
         "A client is there.",
         {"client_id": "which", "gateway": "where", "surface": "native, websocket, seed or http", "agent": "what it says it is"},
     ),
     "client.disconnected": Declared(
-        "info", "A client has gone.", {"client_id": "which", "gateway": "where it was", "reason": "why, in words"}
+        "debug", "A client has gone.", {"client_id": "which", "gateway": "where it was", "reason": "why, in words"}
     ),
     "client.slow": Declared(
         "warning",
