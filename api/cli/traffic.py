@@ -14,7 +14,7 @@ import click
 from majula.api.cli.asking import Place, at_node, connected, print_json, run
 from majula.api.cli.show import Duration, harmless
 from majula.api.cli.values import as_json, as_text, read_arguments, read_pairs, read_value
-from majula.errors import DeadlineExceeded, InvalidRequest
+from majula.errors import DeadlineExceeded, InvalidRequest, Overloaded
 
 _HEADER = click.option("--header", "-H", "headers", multiple=True, metavar="NAME=VALUE", help="For the application.")
 _RAW = click.option("--raw", is_flag=True, help="Send the bytes as they are, do not look for JSON.")
@@ -50,10 +50,13 @@ async def _publish(place: Place, topic: str, messages: Iterator[object], *, reta
         # Standard input may come slowly: reading it must not stop the connection's own loop.
         while (found := await asyncio.to_thread(next, messages, None)) is not None:
             payload = b"" if found == "" and retain else found
-            await client.publish(topic, payload, retain=retain, headers=headers)
+            # The first asks for an answer, which says what none of them may: a scope that is missing, a topic that is none.
+            await client.publish(topic, payload, retain=retain, ack=sent == 0, headers=headers)
             sent += 1
-        # What was refused (a scope, a limit) is told in answer to one that asks for it.
         await client.flush()
+        refused = client.statistics().refused
+    if refused:
+        raise Overloaded(f"{refused} of {sent} messages were refused")
     if place.as_json:
         print_json({"topic": topic, "published": sent}, is_line=True)
 
@@ -180,8 +183,10 @@ async def _send(place: Place, target: str | None, message: object, *, client_id:
             line = {"client": target, "state": await client.send(target, message, **more)}
     if place.as_json:
         print_json(line, is_line=True)
+    elif target is None:
+        click.echo(" ".join(f"{name} {value}" for name, value in line.items()))
     else:
-        click.echo(" ".join(f"{name} {harmless(str(value))}" if target is None else str(value) for name, value in line.items()))
+        click.echo(line["state"])
 
 
 @click.command()

@@ -4,50 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 import majula
 
-from .node_rig import PATIENCE_S, REPOSITORY, NodeRig
+from .node_rig import PATIENCE_S
+from .terminal import terminal
 
 pytestmark = pytest.mark.slow
-
-
-class Terminal:
-    """Runs commands against one node."""
-
-    def __init__(self, node: NodeRig) -> None:
-        self.address = f"unix:{node.run_dir}/native-{node.ports[0]}.sock"
-
-    async def start(self, *words: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "majula.api.cli.main", *words),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=REPOSITORY,
-            env={**os.environ, "MAJULA_ADDRESS": self.address},
-        )
-
-    async def run(self, *words: str, given: str = "") -> tuple[int, str, str]:
-        """Exit code, standard output, standard error."""
-        process = await self.start(*words)
-        async with asyncio.timeout(PATIENCE_S):
-            out, error = await process.communicate(given.encode())
-        assert process.returncode is not None
-        return process.returncode, out.decode(), error.decode()
-
-
-@asynccontextmanager
-async def terminal(folder: Path) -> AsyncIterator[Terminal]:
-    async with NodeRig(folder / "n", module="majula.runner") as node:
-        yield Terminal(node)
 
 
 async def test_what_is_published_is_printed_by_a_subscriber(tmp_path: Path) -> None:
