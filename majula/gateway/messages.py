@@ -238,7 +238,6 @@ class PrivateMessages:
             for receipt in self.inboxes.receipts():
                 self.give_back(receipt, now)
             self.sending.settle(now)
-        self.sending.settle(now)
 
     def has_waiting(self) -> bool:
         """Whether `turn` has something to carry."""

@@ -136,6 +136,7 @@ class Sending:
         self._broadcasts: list[_Broadcast] = []
         self._retry_at = inf
         self._order = 0
+        self._has_news = False  # there may be verdicts
 
     def renew(self, *, message_bytes: int) -> None:
         """Another largest message."""
@@ -201,9 +202,11 @@ class Sending:
     def receipted(self, receipt: Receipt, now: float) -> None:
         """A receipt for one of these flows."""
         self._sender.receive(receipt, now)
+        self._has_news = True
 
     def settle(self, now: float) -> None:
         """Tell the verdicts, and go on with the broadcasts."""
+        self._has_news = False
         verdicts = self._sender.verdicts()
         for verdict in verdicts:
             for ticket in verdict.tickets:
@@ -214,7 +217,7 @@ class Sending:
 
     def has_waiting(self) -> bool:
         """Whether `frames` or `settle` have something to do."""
-        return self._sender.waits()
+        return self._has_news or self._sender.waits()
 
     def under_way(self) -> int:
         """Clients that wait for an answer."""
@@ -228,6 +231,7 @@ class Sending:
     def tick(self, now: float) -> None:
         """The deadline came."""
         self._sender.timer(now)
+        self._has_news = True
         while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][2].is_over):
             _, _, waiting = heapq.heappop(self._waiting)
             if not waiting.is_over:
