@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import urlencode
 
+import msgspec
 import pytest
 
 from majula.api.http.planned import INNER, OUTER
 from majula.auth import make_token
 from majula.auth.book import LEEWAY_S
-from majula.operations import all_operations
+from majula.operations import Operation, all_operations
 from majula.wire.headers import Ack, Call, Error, Hello, Register, Result, Subscribe
 from tests.edges import RawWebSocket, body_of, exchange, request, status_of
 from tests.native_peer import Peer
@@ -174,6 +179,11 @@ async def test_a10_right_token_in_a_url_opens_nothing_and_is_not_logged(
         ("GET", "/majula/sub?topic=secret", b"", "subscribe:secret"),
         ("POST", "/majula/v1/calls", b'{"function":"add"}', "call:add"),
         ("GET", "/majula/rpc?fun=add&target_node=&provider=init", b"", "call:add"),
+        ("GET", "/majula/h/victim", b"", "observe:messages.victim"),
+        ("GET", "/majula/send?target_node=&target_client=victim&msg=x", b"", "send:victim"),
+        ("GET", "/majula/send?target_node=&target_client=&msg=x", b"", "send:*"),
+        ("GET", "/majula/list_rpc?target_node=&provider=p", b"", "observe:p"),
+        ("GET", "/metrics", b"", "observe:metrics"),
         ("GET", "/majula/v1/tokens", b"", "admin:tokens"),
         ("POST", "/majula/v1/tokens", b'{"scopes":["*:*"]}', "admin:tokens"),
         ("GET", "/majula/v1/audit", b"", "admin:audit"),
@@ -188,6 +198,43 @@ async def test_a15_request_beyond_the_scopes_is_403_and_names_the_missing_one(
     found = await exchange(guarded.port, request(method, path, bearer(token), *more, body=body))
     assert status_of(found) == 403
     assert body_of(found)["code"] == "permission_denied" and body_of(found)["detail"]["scope"] == scope
+
+
+def declared() -> list[Operation]:
+    """Every operation that needs a scope and has a path below `/majula/v1`."""
+    return [operation for operation in all_operations() if operation.scope and operation.path]
+
+
+@pytest.mark.parametrize("operation", declared(), ids=lambda operation: operation.name)
+async def test_a15_every_declared_operation_is_refused_without_its_scope(guarded: Guarded, operation: Operation) -> None:
+    path = re.sub(r"\{\w+\}", "x", operation.path)
+    needed = {
+        field.encode_name: _some(field.type)
+        for field in msgspec.structs.fields(operation.request)
+        if field.required and f"{{{field.encode_name}}}" not in operation.path
+    }
+    query = "?" + urlencode(needed) if needed and operation.method in ("GET", "DELETE") else ""
+    body = json.dumps(needed).encode() if needed and not query else b""
+    token = guarded.token("tunnel:*")  # of no declared operation
+    found = await exchange(
+        guarded.port, request(operation.method, f"/majula/v1{path}{query}", bearer(token), *((JSON,) if body else ()), body=body)
+    )
+    assert status_of(found) == 403, found
+    scope = body_of(found)["detail"]["scope"]
+    assert scope.partition(":")[0] == operation.scope
+    if operation.scope_field.startswith("=") and "{" not in operation.scope_field:
+        assert scope == f"{operation.scope}:{operation.scope_field[1:]}"
+
+
+def _some(wanted: Any) -> Any:
+    """A value of a type, of those that operations require."""
+    if get_origin(wanted) is Annotated:
+        return _some(get_args(wanted)[0])
+    if get_origin(wanted) is Literal:
+        return get_args(wanted)[0]
+    if wanted is Any:
+        return 1
+    return ["publish:x"] if get_origin(wanted) is tuple else "x"
 
 
 async def test_a15_websocket_client_beyond_its_scopes_hears_the_missing_one(guarded: Guarded) -> None:
