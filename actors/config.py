@@ -269,16 +269,16 @@ class ConfigActor(MajulaActor):
                 self.on_message(Reload("file"), "")
 
     def _tell(self, settings: Mapping[Role, bytes]) -> None:
-        """Supervisors first: a role that dies of its new settings must not come back with the old ones as if nothing was."""
+        """Supervisors first: a role that dies of its new settings must not come back with the old ones as if nothing was. The
+        runner is told of all: a tree that it starts anew begins with them."""
         condition = self._live.condition()
         for role, encoded in settings.items():
             message = Settings(role, encoded, condition.revision)
             for supervisor in [name for name in self.roles() if name.startswith(SUPERVISORS)]:
                 self.send_role(supervisor, message)
-            if role == RUNNER:
-                self._tell_runner(message)
-            else:
+            if role != RUNNER:
                 self.send_role(role, message)
+            self._tell_runner(message)
         self._tell_runner(condition)
 
     def _tell_runner(self, message: Message) -> None:

@@ -12,6 +12,8 @@ from majula.messages.config import Attach, Condition, Reload, RunnerSettings, Se
 from majula.messages.supervision import RoleEntry
 
 CONFIG: Role = "config"
+RUNNER: Role = "runner"
+"""Who is told its settings as a role is."""
 
 
 class Living:

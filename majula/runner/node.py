@@ -20,6 +20,7 @@ from majula.actorsystem.process import describe, freeze, new_loop
 from majula.actorsystem.rundir import RunDirError, prepare
 from majula.config import LoadedConfig
 from majula.messages.base import Address, Message, Role
+from majula.messages.config import Condition, Settings
 from majula.messages.supervision import Report, RoleEntry
 from majula.runner.control import ControlSocket
 from majula.runner.descriptors import raise_limit
@@ -28,7 +29,7 @@ from majula.runner.handout import Handout
 from majula.runner.insight import Insight
 from majula.runner.lifelog import LifeLog, LogBridge
 from majula.runner.listeners import Listeners
-from majula.runner.living import Living, has_terminal
+from majula.runner.living import RUNNER, Living, has_terminal
 from majula.runner.lock import DirectoryLock
 from majula.runner.plan import Plan
 from majula.runner.readiness import Readiness
@@ -36,7 +37,7 @@ from majula.runner.status import State, StatusBoard
 from majula.runner.summary import summary
 from majula.runner.tree import Tree, TreeEnded, adopt_orphans, wait_for_former_tree
 from majula.runner.turnaway import TurnAway
-from majula.supervision import RestartBudget
+from majula.supervision import RestartBudget, with_settings
 from majula.supervision.budget import BudgetLimits
 from majula.telemetry.events import Level, level_of
 
@@ -196,7 +197,7 @@ class Node:
             on_roles=self._on_roles,
             on_report=self._on_report,
             on_level=self._on_level,
-            on_config=self._living.take,
+            on_config=self._on_config,
         )
         try:
             self._loop.run_until_complete(self._serve(tree))
@@ -369,6 +370,15 @@ class Node:
             if known == level:
                 self._log.set_level(known)
                 logging.getLogger().setLevel(known.upper())
+
+    def _on_config(self, message: Settings | Condition) -> None:
+        if isinstance(message, Settings) and message.role != RUNNER:
+            # A tree that is started anew begins with the newest settings, as a child does that its supervisor starts again.
+            root = self._plan.root
+            children = with_settings(root.children, message.role, message.settings)
+            self._plan = msgspec.structs.replace(self._plan, root=msgspec.structs.replace(root, children=children))
+        else:
+            self._living.take(message)
 
     async def _status(self) -> dict[str, object]:
         found = await self._board.read(state=self._state, tree=self._tree, trees=self._trees)

@@ -15,6 +15,15 @@ The messages are in `majula.messages.supervision`.
 from majula.supervision.budget import RestartBudget
 from majula.supervision.core import SupervisorCore
 from majula.supervision.registry import RoleRegistry
-from majula.supervision.spec import Pulse, SpecError, SupervisorSettings, validate
+from majula.supervision.spec import Pulse, SpecError, SupervisorSettings, validate, with_settings
 
-__all__ = ["Pulse", "RestartBudget", "RoleRegistry", "SpecError", "SupervisorCore", "SupervisorSettings", "validate"]
+__all__ = [
+    "Pulse",
+    "RestartBudget",
+    "RoleRegistry",
+    "SpecError",
+    "SupervisorCore",
+    "SupervisorSettings",
+    "validate",
+    "with_settings",
+]

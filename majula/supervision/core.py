@@ -17,8 +17,6 @@ from __future__ import annotations
 from math import inf
 from typing import Literal, assert_never
 
-from msgspec.structs import replace
-
 from majula.messages.base import Role
 from majula.messages.supervision import (
     Escalate,
@@ -60,7 +58,7 @@ from majula.supervision.events import (
     TimerFired,
 )
 from majula.supervision.registry import RoleRegistry
-from majula.supervision.spec import SupervisorSettings, validate
+from majula.supervision.spec import SupervisorSettings, validate, with_settings
 
 # 0.25 s: what a child that drains to the very deadline needs to say so.
 DRAIN_ALLOWANCE_S = 0.25
@@ -192,9 +190,8 @@ class SupervisorCore:
 
     def _on_settings(self, event: SettingsCame) -> None:
         # The child that runs is told by whoever tells us. Every supervisor is told of every role.
-        child = self._children.get(event.role)
-        if child is not None:
-            child.spec = replace(child.spec, config=event.config)
+        for child in self._children.values():
+            (child.spec,) = with_settings((child.spec,), event.role, event.config)
 
     def _on_ponged(self, event: ChildPonged, now: float) -> None:
         child = self._children.get(event.role)

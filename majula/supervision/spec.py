@@ -58,6 +58,22 @@ class SupervisorSettings(msgspec.Struct, frozen=True):
     budget: BudgetLimits = BudgetLimits()
 
 
+def with_settings(children: tuple[ChildSpec, ...], role: Role, config: bytes) -> tuple[ChildSpec, ...]:
+    """The same children, but the one of this role is started with `config` from now on, also where it is a child of a supervisor
+    among them."""
+    found = []
+    for spec in children:
+        if spec.role == role:
+            found.append(msgspec.structs.replace(spec, config=config))
+        elif spec.role.startswith("supervisor:"):
+            below = msgspec.msgpack.decode(spec.config, type=SupervisorSettings)
+            changed = msgspec.structs.replace(below, children=with_settings(below.children, role, config))
+            found.append(msgspec.structs.replace(spec, config=msgspec.msgpack.encode(changed)))
+        else:
+            found.append(spec)
+    return tuple(found)
+
+
 def validate(settings: SupervisorSettings) -> None:
     """Checks a supervisor's settings with all its children.
 

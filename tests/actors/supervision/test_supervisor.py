@@ -265,3 +265,15 @@ async def test_child_takes_over_new_settings_and_is_started_again_with_them(tmp_
         rig.kill("one")
         await rig.until(lambda: len(rig.obeys) == 2)
         assert [(found.drain_s, found.changed) for found in rig.obeys] == [(7.0, True), (7.0, False)]
+
+
+async def test_supervisor_that_is_started_again_starts_its_children_with_the_newest_settings(tmp_path: Path) -> None:
+    data = supervisor("supervisor:data", probe("one"))
+    async with SupervisorRig(tmp_path / "r", data) as rig:
+        await rig.running("one")
+        config = msgspec.msgpack.encode(ProbeConfig(reports_to=rig.outside.address, drain_s=7.0))
+        rig.act("supervisor:root", Settings(role="one", settings=config, revision=2))
+        await rig.status()  # the supervisor has read what came before this question
+        rig.kill("supervisor:data")
+        await rig.until(lambda: bool(rig.obeys))
+        assert [(found.drain_s, found.changed) for found in rig.obeys] == [(7.0, False)]

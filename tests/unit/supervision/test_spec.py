@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from majula.messages.supervision import ChildSpec
-from majula.supervision import Pulse, SpecError, SupervisorSettings, validate
+from majula.supervision import Pulse, SpecError, SupervisorSettings, validate, with_settings
 from majula.supervision.budget import BudgetLimits
 
 from .world import spec
@@ -60,3 +60,11 @@ def test_bad_supervisor_is_refused_by_name(fields: dict[str, object], named: str
 def test_settings_survive_the_way_through_msgpack() -> None:
     settings = SupervisorSettings(children=(spec("router", sockets=("tcp-1",)),), incarnations={"router": 4})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(settings), type=SupervisorSettings) == settings
+
+
+def test_new_settings_reach_a_child_and_a_child_of_a_supervisor_and_nobody_else() -> None:
+    below = (spec("one", config=b"old"), spec("two", config=b"old"))
+    data = spec("supervisor:data", config=msgspec.msgpack.encode(SupervisorSettings(children=below)))
+    changed = with_settings((spec("three", config=b"old"), data), "two", b"new")
+    inner = msgspec.msgpack.decode(changed[1].config, type=SupervisorSettings).children
+    assert [child.config for child in (changed[0], *inner)] == [b"old", b"old", b"new"]
