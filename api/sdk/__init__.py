@@ -8,7 +8,8 @@ touches asyncio: `subscription`, `caller` (calls made here), `provider` (calls s
 offer), `native` (Unix socket and TCP), `packages` and `websocket` (the same over WebSocket, msgpack or JSON), `sse` and `http`
 (the same by HTTP alone), `private` (what a receiver gets) and `messenger` (private messages), `attachment`, which joins them,
 `publishing`, `calling` and `messaging` (topics, functions, private messages), `asking`, `observation` and `administration`
-(what is asked of the node by name), `client`, all verbs of a program, and `entry`, where it begins.
+(what is asked of the node by name), `client`, all verbs of a program, `reference`, which writes docs/reference/sdk.md, and
+`entry`, where it begins.
 """
 
 from majula.api.sdk.calls import Call

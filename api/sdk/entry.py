@@ -52,10 +52,9 @@ def connect(
     Raises:
         NoSuchNode, Conflict: no address was given, and there is no node of this user, or more than one.
         InvalidRequest: the address has none of the forms; the token is none, or would travel in clear text to another machine.
-    And when it is awaited or entered:
-        ConnectionLost: no connection in `timeout_s`.
-        Conflict: `client_id` is taken by another session.
-        Unauthorized, PermissionDenied: the token is not accepted, or who answers is not trusted.
+        ConnectionLost: when it is awaited or entered: no connection in `timeout_s`.
+        Conflict: then, too: `client_id` is taken by another session.
+        Unauthorized, PermissionDenied: then, too: the token is not accepted, or who answers is not trusted.
     """
     if address is None:
         addresses: tuple[Address, ...] = (find_default_address(),)

@@ -133,7 +133,7 @@ class Subscription:
             async with asyncio.timeout(timeout_s):
                 messages = [await anext(aiter(self))]
         except TimeoutError:
-            raise DeadlineExceeded(f"no message on {self.topic} within {timeout_s:g} s") from None
+            raise DeadlineExceeded(f"no message on {self.topic} in time") from None
         except StopAsyncIteration:
             raise ConnectionLost(f"the subscription to {self.topic} has ended") from None
         while self._queue and len(messages) < limit:

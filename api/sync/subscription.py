@@ -92,7 +92,7 @@ class Subscription:
     def _take(self, timeout_s: float | None) -> Message:
         began_at = time.monotonic()
         if not self._turn.acquire(timeout=-1 if timeout_s is None else timeout_s):
-            raise DeadlineExceeded(f"no message on {self.topic} within {timeout_s:g} s")
+            raise DeadlineExceeded(f"no message on {self.topic} in time")
         try:
             if not self._fetched:
                 left_s = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - began_at))

@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.node_rig import PATIENCE_S, REPOSITORY, NodeRig
 from tests.documents.blocks import blocks_of
 
-GUIDES = ("sdk.md", "topics.md", "rpc.md", "messages.md", "presence.md")
+GUIDES = ("sdk.md", "sync.md", "topics.md", "rpc.md", "messages.md", "presence.md")
 
 pytestmark = pytest.mark.slow
 
