@@ -124,6 +124,7 @@ class RequestReader:
         self._held = b""
         # Where in `_held` the unread begins. Cutting it off at each piece would cost 256 KiB of small chunks seconds.
         self._at = 0
+        self._seen = 0  # of a head that is not whole: bytes that were looked at
         self._read = self._read_head
         self._left = 0  # of the body, or of the chunk
         self._total = 0  # of the chunks so far
@@ -165,17 +166,22 @@ class RequestReader:
             return error
 
     def _read_head(self) -> Piece | None:
-        # A line feed without its carriage return, or the reverse, ends a line for some programs and not for others.
-        held, at = self._held, self._at
-        end = held.find(b"\r\n\r\n", at, at + self._header_bytes)
-        looked_at = held[at : end if end >= 0 else at + self._header_bytes]
-        bare = looked_at.replace(b"\r\n", b"")
+        # Only what is new is looked at: a head of 32 KiB that comes a byte at a time would cost seconds.
+        held, at, seen = self._held, self._at, self._at + self._seen
+        until = at + self._header_bytes
+        end = held.find(b"\r\n\r\n", max(at, seen - 3), until)
+        # A line feed without its carriage return, or the reverse, ends a line for some programs and not for others. A carriage
+        # return at the end of what was seen is looked at again, with what follows it.
+        start = seen - (held[seen - 1 : seen] == b"\r") if self._seen else at
+        bare = held[start : end if end >= 0 else until].replace(b"\r\n", b"")
         if b"\n" in bare or b"\r" in bare.removesuffix(b"\r") or b"\0" in bare:
             raise InvalidRequest("a line of the head does not end in CR LF")
         if end < 0:
-            if len(held) - at >= self._header_bytes:
+            self._seen = len(held) - at
+            if self._seen >= self._header_bytes:
                 raise TooLarge(f"a head is at most {self._header_bytes} bytes", limit_bytes=self._header_bytes)
             return None
+        self._seen = 0
         self._at = end + 4
         head = parse_head(held[at : end + 4], body_bytes=self._body_bytes)
         if head.body_bytes is None:
@@ -241,4 +247,3 @@ class RequestReader:
         self._left = 0
         self._read = then  # type: ignore[assignment] # one of the reading methods of this class
         return b"\r\n"
-

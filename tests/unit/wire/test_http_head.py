@@ -199,3 +199,12 @@ def test_requests_are_cut_alike_however_they_arrive(chunks: list[int], cuts: lis
         heads = [piece for piece in pieces if isinstance(piece, Head)]
         assert [head.body_bytes for head in heads] == [None, 3, 0]
         assert b"".join(piece for piece in pieces if isinstance(piece, bytes)) == body + b"abc"
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"\0", b"X: a", b"Y", b"\r\n\r\n"]), max_size=12), st.integers(1, 3))
+def test_a_head_that_drips_is_judged_as_one_that_comes_at_once(pieces: list[bytes], size: int) -> None:
+    stream = b"GET / HTTP/1.1\r\nHost: h" + b"".join(pieces)
+    dripping = [stream[at : at + size] for at in range(0, len(stream), size)]
+    at_once, dripped = read(stream), read(*dripping)
+    assert [type(piece) for piece in at_once] == [type(piece) for piece in dripped]
+    assert [piece for piece in at_once if isinstance(piece, Head)] == [piece for piece in dripped if isinstance(piece, Head)]
