@@ -111,7 +111,7 @@ class TelemetryActor(MajulaActor):
         """The configuration has changed: levels take effect at once."""
         self._settings = config
         self._levels.configure(config.level, config.levels)
-        self._tell_levels(self.roles())
+        self._tell_levels([*self.roles(), RUNNER])
 
     # --- what comes
 
