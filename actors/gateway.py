@@ -535,13 +535,17 @@ class GatewayActor(MajulaActor):
         load, accounts = self.switch.load, self.switch.accounts
         memory_bytes = resident_bytes()
         if load.measured(lag_s=lag_s, memory_bytes=memory_bytes):
-            found = {"reason": load.reason, "lag_ms": round(1_000 * lag_s), "memory_bytes": memory_bytes}
-            _log.warning("gateway.overloaded" if load.reason else "gateway.relieved", extra=found)
+            found: dict[str, int | float | str] = {"lag_ms": round(1_000 * lag_s), "memory_bytes": memory_bytes}
+            if load.reason:
+                self.event("gateway.overloaded", gateway=self.role, reason=load.reason, **found)
+            else:
+                self.event("gateway.relieved", gateway=self.role, **found)
         self._samples += 1
         if self._samples % _LOOK_SAMPLES == 0:
             self.switch.withdraw(accounts.over(), now)
-            for address in accounts.take_news():
-                _log.warning("token.guessed", extra={"address": address})
+            for address, times in accounts.take_news(now):
+                why = "it is not known, or no more"
+                self.event("auth.failed", address=address, gateway=self.role, reason=why, repeated=times - 1)
             self.wake()
         if self._samples % _REPORT_SAMPLES == 0 and self._used:
             used, self._used = self._used, {}

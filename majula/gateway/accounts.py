@@ -24,7 +24,10 @@ _GUESSES = 10
 _GUESSES_S = 60.0
 # Addresses that have shown a wrong token lately; the longest quiet is forgotten first.
 _ADDRESSES = 10_000
-_NEWS = 64
+# Addresses that are to be named in the log; of each once a minute.
+_NEWS = 256
+_NEWS_S = 60.0
+_NEWS_AT_ONCE = 16
 
 
 class Identity(Struct, frozen=True):
@@ -73,7 +76,8 @@ class Accounts:
         self._wall_clock = wall_clock
         self._book: TokenBook | None = None
         self._guesses: OrderedDict[str, Bucket] = OrderedDict()
-        self._news: list[str] = []
+        self._untold: dict[str, int] = {}  # wrong tokens since the address was named
+        self._told_at: OrderedDict[str, float] = OrderedDict()
         self._wrong = 0
 
     def update(self, entries: Mapping[str, bytes], removed: Iterable[str]) -> Turned:
@@ -125,10 +129,15 @@ class Accounts:
         """Ids of tokens whose time is over: their sessions are to be closed. Ask about once a second."""
         return self._book.over(self._wall_clock()) if self._book is not None else ()
 
-    def take_news(self) -> list[str]:
-        """Addresses that have reached the limit of wrong tokens since the last time: for the log."""
-        found, self._news = self._news, []
-        return found
+    def take_news(self, now: float) -> list[tuple[str, int]]:
+        """Addresses that have shown wrong tokens, and how many, for the log: each at once, and then once a minute."""
+        found = [address for address in self._untold if now - self._told_at.get(address, -_NEWS_S) >= _NEWS_S][:_NEWS_AT_ONCE]
+        for address in found:
+            self._told_at[address] = now
+            self._told_at.move_to_end(address)
+        while len(self._told_at) > _ADDRESSES:
+            self._told_at.popitem(last=False)
+        return [(address, self._untold.pop(address)) for address in found]
 
     def statistics(self) -> dict[str, int]:
         return {
@@ -140,6 +149,8 @@ class Accounts:
     def _guessed(self, address: str, now: float) -> None:
         self._wrong += 1
         key = _network(address)
+        if key in self._untold or len(self._untold) < _NEWS:
+            self._untold[key] = self._untold.get(key, 0) + 1
         bucket = self._guesses.get(key)
         if bucket is None:
             bucket = self._guesses[key] = Bucket(_GUESSES / _GUESSES_S, _GUESSES)
@@ -152,8 +163,6 @@ class Accounts:
                 "too many wrong tokens came from this address", limit="wrong_tokens", retry_after_s=round(wait_s, 3)
             )
         bucket.take(1, now)
-        if bucket.wait_s(now) > 0 and len(self._news) < _NEWS:
-            self._news.append(address)
 
 
 def local(uid: int) -> Identity:

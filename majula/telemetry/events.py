@@ -49,7 +49,7 @@ EVENTS: Final[Mapping[str, Declared]] = {
             "address": "from where",
             "gateway": "to which gateway",
             "reason": "what was wrong with it",
-            "repeated": "how often more",
+            "repeated": "how often more since it was told last, at most once a minute",
         },
     ),
     "child.died": Declared("error", "A role has ended, and not because it was asked to.", _CHILD, dumps=True),
@@ -88,6 +88,16 @@ EVENTS: Final[Mapping[str, Declared]] = {
     "config.warning": Declared("warning", "Something in the configuration deserves a look.", {"reason": "what"}),
     "flight.dumped": Declared("info", "The flight recorder was written.", {"file": "where to", "reason": "why"}),
     "flight.failed": Declared("warning", "The flight recorder could not be written.", {"reason": "why"}),
+    "gateway.overloaded": Declared(
+        "warning",
+        "A gateway takes no new clients and requests.",
+        {"gateway": "which", "reason": "loop_lag or memory", "lag_ms": "how late its loop is", "memory_bytes": "what it holds"},
+    ),
+    "gateway.relieved": Declared(
+        "info",
+        "A gateway takes new clients again.",
+        {"gateway": "which", "lag_ms": "how late its loop is", "memory_bytes": "what it holds"},
+    ),
     "gateway.slow": Declared(
         "warning",
         "A gateway does not take what another one has for its clients; messages are dropped from now on.",

@@ -117,11 +117,22 @@ def test_missing_token_is_no_guess() -> None:
     assert isinstance(refused(found, OTHER), Unauthorized)
 
 
-def test_address_that_guesses_is_named_for_the_log_once() -> None:
+def test_address_that_guesses_is_named_for_the_log_at_once_and_then_once_a_minute() -> None:
     found = accounts()
+    refused(found, OTHER)
+    assert found.take_news(0.0) == [("10.0.0.1", 1)]
     for _ in range(30):
         refused(found, OTHER)
-    assert found.take_news() == ["10.0.0.1"] and found.take_news() == []
+    assert found.take_news(59.0) == []
+    assert found.take_news(60.0) == [("10.0.0.1", 30)]
+    assert found.take_news(120.0) == []
+
+
+def test_addresses_that_wait_for_the_log_are_bounded() -> None:
+    found = accounts()
+    for number in range(1_000):
+        refused(found, OTHER, address=f"10.0.{number >> 8}.{number & 255}")
+    assert [len(found.take_news(0.0)) for _ in range(17)] == [16] * 16 + [0]
 
 
 def test_addresses_that_guessed_are_bounded() -> None:
