@@ -11,7 +11,7 @@ from copy import copy
 from typing import Any
 
 from majula.config.compare import NAMED_BY
-from majula.config.document import Problems, quote, read_document
+from majula.config.document import MAX_DEPTH, Problems, quote, read_document
 from majula.config.plain import plain_of
 from majula.errors import ConfigError, Conflict, InvalidRequest
 
@@ -54,7 +54,7 @@ def edited(text: bytes, change: Change) -> bytes:
     from ruamel.yaml import YAML  # noqa: PLC0415 - see above
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415 - see above
 
-    _check_keys(change)
+    _check_shape(change)
     wanted = merged(_strictly(text), change)
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -75,16 +75,18 @@ def edited(text: bytes, change: Change) -> bytes:
     return result
 
 
-def _check_keys(change: Any) -> None:
-    """MessagePack has keys of every type, a configuration of text only."""
+def _check_shape(change: Any, depth: int = 0) -> None:
+    """MessagePack has keys of every type, a configuration of text only; and what is nested deeper than a file may be is none."""
+    if depth > MAX_DEPTH:
+        raise InvalidRequest(f"a change is nested at most {MAX_DEPTH} levels deep")
     if isinstance(change, dict):
         if not all(isinstance(name, str) for name in change):
             raise InvalidRequest("the keys of a change are text")
         for inner in change.values():
-            _check_keys(inner)
+            _check_shape(inner, depth + 1)
     elif isinstance(change, list):
         for inner in change:
-            _check_keys(inner)
+            _check_shape(inner, depth + 1)
 
 
 class _Lines:

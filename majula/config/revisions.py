@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -64,8 +65,9 @@ class RevisionStore:
             self.drop(number)
 
     def drop(self, number: int) -> None:
-        """Forget this one."""
-        self._path(number).unlink(missing_ok=True)
+        """Forget this one. Where it cannot be removed it stays, one too many."""
+        with suppress(OSError):
+            self._path(number).unlink()
 
     def read(self, number: int) -> tuple[Entry, bytes] | None:
         """One revision; None where it is not kept, or cannot be read any more."""

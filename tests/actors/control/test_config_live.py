@@ -42,6 +42,14 @@ majula_servers:
 HOSTS = {"majula_servers": {"1": {"hosts": ["a.example"]}}}
 
 
+def deep(levels: int) -> dict[str, Any]:
+    """Mappings in one another."""
+    found: dict[str, Any] = {}
+    for _ in range(levels):
+        found = {"a": found}
+    return found
+
+
 class LiveRig(ControlRig):
     """The config actor with a file of its own, and the place of the runner."""
 
@@ -189,6 +197,8 @@ async def test_changes_at_once_follow_one_another_and_one_of_two_for_a_revision_
         (operations.ConfigChangeRequest(change={"drain_s": float("nan")}), MajulaError),
         (operations.ConfigChangeRequest(change={"limits": {1: 2}}), MajulaError),
         (operations.ConfigChangeRequest(change={"node_id": "x" * 200_000}), MajulaError),
+        (operations.ConfigChangeRequest(change={"limits": deep(400)}), MajulaError),
+        (operations.ConfigChangeRequest(text="[" * 100_000), ConfigError),
     ],
 )
 async def test_change_that_is_wrong_is_refused_and_the_actor_lives(
