@@ -39,7 +39,7 @@ class Entrance:
     Args:
         make: the surface's protocol for one connection.
         spawn: starts the task of a handshake.
-        handshakes: how many may be under way.
+        room: how many connections more may be open, those that shake hands among them.
         handshake_s: within which each must be done.
     """
 
@@ -49,7 +49,7 @@ class Entrance:
         make: Callable[[], asyncio.Protocol],
         *,
         spawn: Spawn,
-        handshakes: int,
+        room: Callable[[], int],
         handshake_s: float = HANDSHAKE_S,
     ) -> None:
         self.loop = loop
@@ -57,7 +57,7 @@ class Entrance:
         self.spawn = spawn
         self.context: ssl.SSLContext | None = None
         self.handshake_s = handshake_s
-        self._limit = handshakes
+        self._room = room
         self._networks: tuple[_Network, ...] = ()
         self._arrivals: set[_Arrival] = set()
         self._turned_away = 0
@@ -100,8 +100,8 @@ class Entrance:
         return any(found in network for network in self._networks)
 
     def began(self, arrival: _Arrival) -> bool:
-        """A handshake is to begin; False: as many as may are under way."""
-        if len(self._arrivals) >= self._limit:
+        """A handshake is to begin; False: there are as many connections as may be."""
+        if len(self._arrivals) >= self._room():
             self._turned_away += 1
             return False
         self._arrivals.add(arrival)
@@ -139,12 +139,21 @@ class _Arrival(asyncio.Protocol):
         elif not entrance.began(self):
             transport.abort()
         else:
-            # Nothing has been read yet. The connection gets a new transport, which begins with the handshake: `start_tls` on this
-            # one would lose what uvloop reads in between.
+            self._begin(transport, entrance.context)
+
+    def _begin(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        """Nothing has been read yet. The connection gets a new transport, which begins with the handshake: `start_tls` on this one
+        would lose what uvloop reads in between."""
+        try:
             connection = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
-            connection.setblocking(False)
+        except OSError as error:  # no descriptor is left
+            log.warning("entrance.no_descriptor", extra={"reason": error.strerror})
+            self._entrance.ended(self, failed=True)
+            return
+        finally:
             transport.abort()
-            self._task = entrance.spawn(self._shake_hands(connection, entrance.context), name="entrance.handshake")
+        connection.setblocking(False)
+        self._task = self._entrance.spawn(self._shake_hands(connection, context), name="entrance.handshake")
 
     def abort(self) -> None:
         """Break it off."""

@@ -95,10 +95,13 @@ class HttpEdge:
             )
 
         self.answering = answering
-        self._entrance = Entrance(loop, lambda: HttpConnection(self), spawn=context.spawn, handshakes=settings.limits.connections)
+        self._entrance = Entrance(loop, lambda: HttpConnection(self), spawn=context.spawn, room=self._room)
         self.renew(settings)
         self._server = await self._entrance.open(self._socket)
         self._sweep_timer = loop.call_later(SWEEP_S, self._sweep)
+
+    def _room(self) -> int:
+        return self.context.settings.limits.connections - len(self.connections) - len(self.websockets)
 
     def renew(self, settings: GatewaySettings) -> None:
         """See `Edge`."""

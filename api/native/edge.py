@@ -56,7 +56,7 @@ class NativeEdge:
                 loop,
                 lambda: NativeConnection(self, is_local=False),
                 spawn=context.spawn,
-                handshakes=settings.limits.connections,
+                room=lambda: context.settings.limits.connections - len(self._connections),
             )
             self.renew(settings)
             self._servers.append(await self._entrance.open(listener))

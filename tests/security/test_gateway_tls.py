@@ -213,6 +213,19 @@ async def test_handshakes_under_way_are_bounded(tmp_path: Path, operator: Operat
             one.close()
 
 
+async def test_handshakes_count_with_the_connections_that_are_open(tmp_path: Path, operator: Operator) -> None:
+    limits = GatewayLimits(connections=1)
+    async with serve_guarded(tmp_path, limits=limits, cert_file=operator.cert_file, key_file=operator.key_file) as guarded:
+        peer = await guarded.peer(context=operator.context())
+        await peer.hello("c", token=guarded.token("subscribe:t"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", guarded.native_port)
+        async with asyncio.timeout(10):
+            with pytest.raises(CLOSED):
+                await reader.readexactly(1)
+        writer.close()
+        await peer.subscribe("t")
+
+
 async def test_client_that_goes_during_its_handshake_leaves_nothing(guarded: Guarded) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", guarded.port)
     while guarded.http.statistics()["http_handshakes"] == 0:
