@@ -142,8 +142,8 @@ class _Arrival(asyncio.Protocol):
             self._begin(transport, entrance.context)
 
     def _begin(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
-        """Nothing has been read yet. The connection gets a new transport, which begins with the handshake: `start_tls` on this one
-        would lose what uvloop reads in between."""
+        """Nothing has been read yet. The connection gets a new transport, which begins with the handshake: `start_tls` on this
+        one would lose what uvloop reads in between."""
         try:
             connection = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         except OSError as error:  # no descriptor is left
