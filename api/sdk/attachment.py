@@ -104,6 +104,7 @@ class Attachment:
         self._is_open = False  # calls and messages may be written
         self._ready: asyncio.Future[None] | None = None  # `connect` waits for it
         self._state = State("connecting")
+        self._reason = ""  # the last one that a state gave
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = inf
         self._connections = 0
@@ -175,7 +176,7 @@ class Attachment:
         try:
             await asyncio.wait_for(asyncio.shield(self._ready), self._timeout_s)
         except TimeoutError:
-            reason = self._state.reason or "no answer"
+            reason = self._reason or "no answer"
             await self.close()
             where = ", ".join(address.text for address in self._addresses)
             raise ConnectionLost(f"no connection to {where} within {self._timeout_s:g} s: {reason}") from None
@@ -276,6 +277,7 @@ class Attachment:
                     _log.warning("request.refused method=%s code=%s error=%s", method, error.code, error)
                 case events.Announce(state):
                     self._state = state
+                    self._reason = state.reason or self._reason
                     self._tell(state)
                 case events.Failed(error):
                     if self._ready is not None and not self._ready.done():

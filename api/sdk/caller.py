@@ -10,11 +10,10 @@ from typing import Any
 
 from majula.api.sdk.calls import SWEEP_S, CallFields, CallFrames, OpenCalls, check_timeout, error_of_fault
 from majula.api.sdk.outbox import Outbox
-from majula.api.sdk.shape import Encode
+from majula.api.sdk.shape import Encode, decode_payload
 from majula.errors import DeadlineExceeded, LimitReached, MajulaError, Overloaded
 from majula.wire.frames import encode_frame
 from majula.wire.headers import Cancel, Result
-from majula.wire.values import decode_value
 
 _Waiter = asyncio.Future[Any]
 
@@ -135,7 +134,7 @@ class Caller:
             future.set_exception(error_of_fault(header.fault))
             return
         try:
-            future.set_result(decode_value(header.encoding, body))
+            future.set_result(decode_payload(header.encoding, body))
         except MajulaError as error:
             future.set_exception(error)
 

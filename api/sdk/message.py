@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 
-from majula.api.sdk.shape import Shape
+from majula.api.sdk.shape import Shape, decode_payload
 from majula.errors import ProtocolError
 from majula.wire.headers import Encoding
-from majula.wire.values import decode_value
 
 _LENGTH = struct.Struct("<I")
 _MAX_SHAPES = 256
@@ -41,7 +40,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         Raises:
             InvalidRequest: the bytes are not what `encoding` says.
         """
-        return decode_value(self.encoding, self.data) if self.encoding else self.data
+        return decode_payload(self.encoding, self.data) if self.encoding else self.data
 
 
 class TypedMessage(Message, frozen=True):

@@ -7,11 +7,11 @@ call numbers in `invokeid`. Bytes have no form in JSON: they travel as `{"base64
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
 import msgspec
 
+from majula.api.sdk.shape import unwrapped
 from majula.errors import MajulaError, NotBuilt, ProtocolError, TooLarge
 from majula.wire import headers
 from majula.wire.frames import Span, decode_header, encode_frame, encode_run, split_run
@@ -19,7 +19,6 @@ from majula.wire.headers import JSON, RAW, RETAIN, RETAINED, Encoding, Fault, He
 from majula.wire.values import to_json
 
 _EMPTY = msgspec.Raw(b"")
-_BASE64 = b'{"base64":"'
 _HELLO = "hello"
 _PING = "ping:"
 _MAX_BATCH = 1_024
@@ -437,13 +436,7 @@ def _call(header: headers.Call, body: bytes) -> bytes:
 
 def _payload(text: msgspec.Raw) -> tuple[Encoding, bytes]:
     """A payload that came, bytes taken out of their base64."""
-    raw = bytes(text)
-    if raw.startswith(_BASE64) and raw.endswith(b'"}'):
-        try:
-            return RAW, base64.b64decode(raw[len(_BASE64) : -2], validate=True)
-        except (binascii.Error, ValueError):
-            return JSON, raw
-    return JSON, raw or b"null"
+    return unwrapped(JSON, bytes(text) or b"null")
 
 
 def _delivery(key: tuple[str, bool, str, Encoding], run: list[bytes]) -> bytes:

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from majula.api.sdk.shape import decode_payload
 from majula.flow import Arrived, message_id
 from majula.wire.headers import Encoding
-from majula.wire.values import decode_value
 
 MAX_QUEUED = 4_096
 MAX_QUEUED_BYTES = 16 << 20
@@ -47,7 +47,7 @@ class PrivateMessage(msgspec.Struct, frozen=True, gc=False):
         Raises:
             InvalidRequest: the bytes are not what `encoding` says.
         """
-        return decode_value(self.encoding, self.data) if self.encoding else self.data
+        return decode_payload(self.encoding, self.data) if self.encoding else self.data
 
 
 def messages_of(arrived: Arrived) -> list[PrivateMessage]:

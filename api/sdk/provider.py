@@ -16,11 +16,10 @@ from typing import Any
 
 from majula.api.sdk.calls import result_frame
 from majula.api.sdk.functions import Function
-from majula.api.sdk.shape import Encode
+from majula.api.sdk.shape import Encode, decode_payload
 from majula.errors import InvalidRequest, NoProvider, Overloaded, RemoteError, TooLarge
 from majula.wire.frames import encode_frame
 from majula.wire.headers import Call, Fault, Result
-from majula.wire.values import decode_value
 
 _log = logging.getLogger("majula.sdk")
 
@@ -77,7 +76,7 @@ class Provider:
             self._refuse(number, NoProvider.code, f"this client does not offer {header.function}")
             return
         try:
-            arguments, keywords = function.bind(decode_value(header.encoding, body))
+            arguments, keywords = function.bind(decode_payload(header.encoding, body))
         except InvalidRequest as error:
             self._refuse(number, error.code, error.message)
             return

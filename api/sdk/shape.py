@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -9,7 +11,7 @@ import msgspec
 
 from majula.errors import InvalidRequest
 from majula.wire.headers import JSON, RAW, Encoding
-from majula.wire.values import encode_value
+from majula.wire.values import decode_value, encode_value
 
 Codec = Literal["msgpack", "json"]
 Encode = Callable[[object], tuple[Encoding, bytes]]
@@ -39,6 +41,30 @@ def _as_json(value: object) -> tuple[Encoding, bytes]:
         raise InvalidRequest(f"this value cannot be sent: {error}") from None
 
 
+_BASE64 = b'{"base64":"'
+
+
+def unwrapped(encoding: Encoding, data: bytes) -> tuple[Encoding, bytes]:
+    """A payload that came, bytes taken out of the form in which they cross JSON: `{"base64": "..."}`."""
+    if encoding == JSON and data.startswith(_BASE64) and data.endswith(b'"}'):
+        try:
+            return RAW, base64.b64decode(data[len(_BASE64) : -2], validate=True)
+        except (binascii.Error, ValueError):
+            pass  # it only looked like it
+    return encoding, data
+
+
+def decode_payload(encoding: Encoding, data: bytes) -> Any:
+    """The value that another client sent, whatever it speaks.
+
+    Raises:
+        InvalidRequest: the bytes are not what `encoding` says.
+    """
+    if encoding == JSON:
+        encoding, data = unwrapped(encoding, data)
+    return decode_value(encoding, data)
+
+
 class Shape:
     """A type that payloads have to fit: whatever msgspec knows, such as its structs, dataclasses, `list[int]`, `datetime`.
 
@@ -63,6 +89,7 @@ class Shape:
         Raises:
             InvalidRequest: it does not fit; the text says where, as `$.orders[2].price`.
         """
+        encoding, data = unwrapped(encoding, data)
         try:
             if encoding == RAW:
                 return msgspec.convert(data, self._wanted)

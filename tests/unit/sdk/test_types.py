@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from majula.api.sdk import Message
-from majula.api.sdk.shape import Shape, encoder
+from majula.api.sdk.shape import Shape, decode_payload, encoder
 from majula.errors import ConnectionLost, DeadlineExceeded, InvalidRequest, RemoteError
 from majula.wire.headers import JSON, MSGPACK, RAW, Publish
 from tests.unit.sdk.conftest import Clients
@@ -179,3 +179,9 @@ def test_a_value_that_no_codec_knows_is_refused(codec: str) -> None:
 
 def test_a_value_is_read_whatever_it_was_encoded_with() -> None:
     assert [Shape(list[int]).read(MSGPACK, b"\x91\x01"), Shape(list[int]).read(JSON, b"[1]")] == [[1], [1]]
+
+
+@pytest.mark.parametrize(("text", "value"), [(b'{"base64":"Mg=="}', b"2"), (b'{"base64":"?"}', {"base64": "?"}), (b"5", 5)])
+def test_bytes_that_crossed_json_are_bytes_again(text: bytes, value: object) -> None:
+    assert decode_payload(JSON, text) == value
+    assert Message(text, "t", JSON).payload == value
