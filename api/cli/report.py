@@ -17,6 +17,8 @@ def render(status: Mapping[str, Any]) -> str:
         f"  data {status['data_dir']}",
         f"  run  {status['run_dir']}",
         *(f"  {address['address']:44} {address['role']}" for address in status["addresses"]),
+        *(f"  insecure: {line}" for line in status.get("insecure", ())),
+        *_configuration(status.get("configuration")),
         "",
     ]
     lines += table([_COLUMNS, *(_row(role) for role in status["roles"])])
@@ -25,6 +27,14 @@ def render(status: Mapping[str, Any]) -> str:
         lines += ["", "ended lately:"]
         lines += [f"  {seconds(ago_s):>8} ago  {role}: {reason}" for ago_s, role, reason in sorted(deaths)[:20]]
     return "\n".join(map(harmless, lines))
+
+
+def _configuration(found: Mapping[str, Any] | None) -> list[str]:
+    """What a change of the configuration has left to do; nothing where all is in force."""
+    if not found:
+        return []
+    waiting = [f"  waits for a restart: {', '.join(found['restart'])}"] if found["restart"] else []
+    return waiting + [f"  configuration refused, revision {found['revision']} stays: {line}" for line in found["refused"]]
 
 
 def _row(role: Mapping[str, Any]) -> tuple[str, ...]:

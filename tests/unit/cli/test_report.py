@@ -78,3 +78,20 @@ def test_reason_that_quotes_a_stranger_cannot_reach_the_terminal_raw() -> None:
     shown = render(status(role(deaths=[death])))
     assert "\x1b" not in shown
     assert "\\x1b[2Jgone\\nrouter: fine" in shown
+
+
+def test_configuration_that_is_in_force_takes_no_line() -> None:
+    plain = {"revision": 3, "restart": [], "refused": [], "warnings": ["w"]}
+    assert render(status() | {"configuration": plain}) == render(status())
+
+
+def test_configuration_that_waits_or_is_wrong_is_shown() -> None:
+    found = {"revision": 3, "restart": ["log.format", "data_dir"], "refused": ["n.yaml:1:1: unknown key 'x'"], "warnings": []}
+    lines = render(status() | {"configuration": found}).splitlines()
+    assert "  waits for a restart: log.format, data_dir" in lines
+    assert "  configuration refused, revision 3 stays: n.yaml:1:1: unknown key 'x'" in lines
+
+
+def test_listener_without_protection_is_shown() -> None:
+    text = render(status() | {"insecure": ["the gateway on 0.0.0.0:1 is served without TLS"]})
+    assert "  insecure: the gateway on 0.0.0.0:1 is served without TLS" in text.splitlines()
