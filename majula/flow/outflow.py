@@ -38,6 +38,10 @@ TIMEOUT_LEAST_S = 0.2
 TIMEOUT_MOST_S = 2.0
 """A receiver that comes back is found by then, and one that is away for an hour costs 1,800 frames."""
 
+REFUSED_FIRST_S = 0.05
+"""After the first refusal: a client that has just come is known to all gateways by then, and one that reconnects at once is
+back."""
+
 NO_ROUTE = frozenset({"no_route", "no_such_node"})
 
 
@@ -181,6 +185,9 @@ class Outflow:
         self._cursor = first + len(messages)
         if head is None:
             if not self._owes_notice():
+                # All that is left waits for receipts, at the receiver or on its way there.
+                if self.entries and self._retry_at == inf:
+                    self._retry_at = now + self._timeout_s() * jitter
                 return None
             head, deadline = self.entries[0], self.entries[0].deadline
         self._noticed = self.base
@@ -249,10 +256,11 @@ class Outflow:
                 entries[at].is_held = True
         self._skip_over()
         if self.is_halted:
-            # It is there again: what was refused meanwhile goes now.
+            # It is there again: what was refused meanwhile goes now, at least the news of what was given up.
             self.is_halted = False
             self._cursor = self.base
             self._retry_at = inf
+            self._noticed = -1
         elif count > 0:
             self._retry_at = now + self._timeout_s() * jitter if self.base < self._transmitted and entries else inf
         if self.base > up_to + 1 and entries and self._noticed != self.base:
@@ -271,7 +279,7 @@ class Outflow:
             self._cursor = self.base
             self._burst = FIRST_BURST
             self._sampled_at = inf
-            self._retry_at = now + self._timeout_s() * jitter
+            self._retry_at = now + min(TIMEOUT_MOST_S, REFUSED_FIRST_S * 2.0 ** min(self._backoff, 8)) * jitter
             self._backoff += 1
 
     def end(self) -> list[Hashable]:

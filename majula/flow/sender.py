@@ -132,6 +132,7 @@ class Sender:
             del ready[flow]
             run = flow.next_run(now, min(self.run_bytes, room_bytes), jitter)
             if run is None:
+                self._plan(flow)
                 continue
             frames.append(run)
             room_bytes -= len(run[1])

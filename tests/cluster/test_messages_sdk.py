@@ -81,11 +81,11 @@ async def kill(node: NodeRig, role: str) -> None:
     await node.until_said("child.started", role, after=lines)
 
 
-@pytest.mark.parametrize("encoding", ["native", "msgpack", "json"])
-async def test_messages_pass_between_two_gateways_on_every_surface(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize("surface", ["native", "msgpack", "json", "http"])
+async def test_messages_pass_between_two_gateways_on_every_surface(tmp_path: Path, surface: str) -> None:
     async with running_node(tmp_path / "node") as clients, AsyncExitStack() as stack:
         ann, bob = [
-            await stack.enter_async_context(connect(clients, encoding, gateway, client_id))
+            await stack.enter_async_context(connect(clients, surface, gateway, client_id))
             for gateway, client_id in enumerate(("ann", "bob"))
         ]
         got: list[object] = []
@@ -94,11 +94,11 @@ async def test_messages_pass_between_two_gateways_on_every_surface(tmp_path: Pat
         assert got == [("ann", "n1", {"n": number}) for number in range(100)]
 
 
-def connect(clients: Clients, encoding: str, gateway: int, client_id: str) -> majula.Client:
-    if encoding == "native":
+def connect(clients: Clients, surface: str, gateway: int, client_id: str) -> majula.Client:
+    if surface == "native":
         return majula.connect(clients.address(gateway), client_id=client_id)
-    address = f"ws://127.0.0.1:{clients.node.ports[gateway]}"
-    return majula.connect(address, client_id=client_id, encoding="json" if encoding == "json" else "msgpack")
+    address = f"{'http' if surface == 'http' else 'ws'}://127.0.0.1:{clients.node.ports[gateway]}"
+    return majula.connect(address, client_id=client_id, encoding="json" if surface == "json" else "msgpack")
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,30 @@ def test_word_from_a_receiver_that_was_away_ends_the_waiting() -> None:
     assert sequences(ann.frames(0.02)) == [1]
 
 
+def test_receiver_that_is_back_and_waits_for_what_was_given_up_is_told_so() -> None:
+    """Found by the simulation, seed 0x131: everything left was held by the receiver, and nobody said anything any more."""
+    ann = sender()
+    ann.send("bob", b"", 0.0, ttl_s=0.1)
+    ann.send("bob", b"", 0.0)
+    (frame,) = ann.frames(0.0)
+    fire(ann, 0.1)
+    ann.frames(0.1)
+    ann.receive(receipt(frame, 2, code="no_route"), 0.11)
+    ann.receive(receipt(frame, 0, 2), 0.12)
+    assert [header.oldest for header, _ in ann.frames(0.12)] == [2]
+
+
+def test_sender_of_messages_that_have_no_receipt_has_a_timer() -> None:
+    ann = sender()
+    ann.send("bob", b"", 0.0)
+    (frame,) = ann.frames(0.0)
+    ann.suspend()
+    ann.resume(0.1)
+    ann.receive(receipt(frame, 0, 1), 0.1)
+    ann.frames(0.1)
+    assert ann.next_deadline() < 3.0
+
+
 def test_refusal_for_good_ends_all_that_had_gone_out_and_nothing_else() -> None:
     ann = sender()
     ann.send("bob", b"", 0.0, ticket=1)
