@@ -16,6 +16,7 @@ from majula.messages.telemetry import Event, NodeFacts
 
 TELEMETRY: Role = "telemetry"
 _KEPT: Final = 256
+_ENDS: Final = frozenset({"child.died", "child.hung", "child.stopped", "child.quarantined"})
 
 
 class Insight:
@@ -31,11 +32,15 @@ class Insight:
         self._config, self._began_at, self._send = config, began_at, send
         self._waiting: deque[Event] = deque(maxlen=_KEPT)
         self._entry: RoleEntry | None = None
+        self._ended = 0
         self._told = ""
         self.insecure = insecure_listeners(config)
 
     def event(self, name: str, *, role: Role, pid: int, fields: Mapping[str, object]) -> None:
         """A happening that the runner has just logged."""
+        if fields.get("offender") == TELEMETRY and name in _ENDS and self._entry is not None:
+            # The registry, which says so too, takes another way and may come later: what is sent until then would be lost.
+            self._ended, self._entry = self._entry.incarnation, None
         plain: dict[str, Figure] = {key: v if isinstance(v, int | float) else str(v)[:200] for key, v in fields.items()}
         self._waiting.append(Event(name=name, role=role, pid=pid, at=time.time(), fields=plain))
         self._flush()
@@ -43,6 +48,8 @@ class Insight:
     def roles_came(self, roles: Mapping[Role, RoleEntry], *, state: str, trees: int) -> None:
         """A new version of the registry: telemetry may be there, or be another one."""
         entry = roles.get(TELEMETRY)
+        if entry is not None and entry.incarnation <= self._ended:
+            entry = None
         if entry != self._entry:
             self._entry, self._told = entry, ""
         self.state_is(state, trees)

@@ -69,6 +69,18 @@ def test_state_is_told_once_and_anew_to_another_telemetry() -> None:
     assert [address for address, message in actors.sent if isinstance(message, NodeFacts)] == ["a2", "a2", "a9"]
 
 
+def test_death_of_telemetry_itself_waits_for_the_next_one() -> None:
+    """Also where the registry still has the dead one: the supervisor's report comes by another way."""
+    actors = Actors()
+    told = insight(actors)
+    told.roles_came(THERE, state="serving", trees=1)
+    told.event("child.died", role="telemetry", pid=7, fields={"n": 1, "offender": "telemetry"})
+    told.roles_came(THERE, state="recovering", trees=1)
+    assert actors.events() == []
+    told.roles_came(AGAIN, state="serving", trees=1)
+    assert actors.events() == [1]
+
+
 def test_nothing_is_sent_to_a_tree_that_has_ended() -> None:
     actors = Actors()
     told = insight(actors)
