@@ -54,11 +54,13 @@ class HttpSession:
 
     Args:
         idle_s: it ends when for so long there was neither a request nor an open stream.
+        speaks_flows: the client runs the flows of its private messages itself.
     """
 
-    def __init__(self, context: EdgeContext, *, idle_s: float) -> None:
+    def __init__(self, context: EdgeContext, *, idle_s: float, speaks_flows: bool = False) -> None:
         self.name = secrets.token_hex(8)
         self.idle_s = idle_s
+        self._speaks_flows = speaks_flows
         self._context = context
         self._session: Session | None = None
         self._packages = Packages(batches=True, client_id="")
@@ -79,12 +81,14 @@ class HttpSession:
     def begin(self, session: Session) -> None:
         """The gateway has admitted it."""
         self._session = session
+        session.speaks_flows = self._speaks_flows
         self._packages = Packages(
             batches=True,
             client_id=session.client_id,
             secret=session.secret,
             node_id=self._context.node_id,
             nesting=self._context.settings.limits.nesting,
+            speaks_flows=self._speaks_flows,
         )
 
     def receive(self, packages: tuple[dict[str, object], ...]) -> None:
@@ -238,7 +242,7 @@ class Sessions:
             Conflict: another session holds the id.
             InvalidRequest, LimitReached, Draining: as `EdgeContext.admit`.
         """
-        session = HttpSession(self._context, idle_s=request.idle_s)
+        session = HttpSession(self._context, idle_s=request.idle_s, speaks_flows=request.flows)
         secret = http.headers.get(SECRET_HEADER, "")
         session.begin(await admit_for(self._context, http, session, client_id=request.client, secret=secret))
         self._sessions[session.name] = session

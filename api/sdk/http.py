@@ -147,7 +147,7 @@ class HttpConnection:
     async def _open(self, hello: Hello) -> None:
         """HELLO and WELCOME, as a request and its answer."""
         secret = {SECRET_HEADER: hello.secret} if hello.secret else {}
-        body = msgspec.json.encode({"client": hello.client_id, "idle_s": IDLE_S})
+        body = msgspec.json.encode({"client": hello.client_id, "idle_s": IDLE_S, "flows": True})
         try:
             answer = await self._ask("POST", f"{BASE}/sessions", body, secret)
             opened = msgspec.json.decode(answer, type=SessionOpenAnswer)

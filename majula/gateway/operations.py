@@ -14,10 +14,12 @@ class SessionOpenRequest(msgspec.Struct, frozen=True):
     """client: the id wanted, empty: the gateway makes one.
 
     idle_s: without a request or an open event stream for so long, it ends; at least 1, at most 600.
+    flows: the client numbers and acknowledges private messages itself, as `args.flows` of REGISTER_CLIENT.
     """
 
     client: ClientName = ""
     idle_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60.0
+    flows: bool = False
 
 
 class SessionOpenAnswer(msgspec.Struct, frozen=True):
@@ -131,7 +133,7 @@ FETCH = Operation(
 
 CANCEL = Operation(
     name="calls.cancel",
-    summary="Give up a call that was started; the provider is told.",
+    summary="Give up a call that was started, and forget it; the provider is told.",
     request=FetchRequest,
     answer=CallLine,
     scope="",
