@@ -26,7 +26,7 @@ from majula.api.sdk.session import Phase, SessionCore
 from majula.api.sdk.shape import Codec, encoder
 from majula.api.sdk.states import State
 from majula.api.sdk.subscription import Subscription
-from majula.api.sdk.trust import Distrusted, Trust
+from majula.api.sdk.trust import Distrusted, Hidden, Trust
 from majula.errors import (
     ConnectionLost,
     InvalidRequest,
@@ -73,7 +73,7 @@ class Attachment:
     ) -> None:
         self._addresses = addresses
         self._encoding = encoding
-        self._token = token
+        self._token = Hidden(token)
         self._trust = trust
         self._on_state = on_state
         self._timeout_s = timeout_s
@@ -192,12 +192,12 @@ class Attachment:
                 from majula.api.sdk.websocket import open_websocket  # noqa: PLC0415
 
                 connection: Connection = await open_websocket(
-                    address, self, self._trust, token=self._token, encoding=self._encoding
+                    address, self, self._trust, token=self._token.reveal(), encoding=self._encoding
                 )
             elif address.kind == "http":
                 from majula.api.sdk.http import open_http  # noqa: PLC0415  # as above
 
-                connection = await open_http(address, self, self._trust, token=self._token)
+                connection = await open_http(address, self, self._trust, token=self._token.reveal())
             else:
                 connection = await open_native(address, self, self._trust)
         except (OSError, MajulaError) as error:

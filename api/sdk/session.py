@@ -49,6 +49,7 @@ from majula.api.sdk.events import (
     Withdrawn,
 )
 from majula.api.sdk.states import State
+from majula.api.sdk.trust import Hidden
 from majula.errors import (
     CallerError,
     Conflict,
@@ -137,7 +138,7 @@ class SessionCore:
         rtt_s: how long the last PING took to be answered; 0: none was yet.
     """
 
-    def __init__(self, *, client_id: str, token: str, agent: str, random: Random, heartbeat: bool = True) -> None:
+    def __init__(self, *, client_id: str, token: Hidden, agent: str, random: Random, heartbeat: bool = True) -> None:
         self.phase = Phase.IDLE
         self.welcome: headers.Welcome | None = None
         self.rtt_s = 0.0
@@ -224,7 +225,7 @@ class SessionCore:
     def _greet(self, now: float) -> list[Effect]:
         self.phase = Phase.GREETING
         self._phase_until = now + GREETING_S
-        return [Send(headers.Hello(PROTOCOL_VERSION, self._client_id, self._secret, self._token, self._agent))]
+        return [Send(headers.Hello(PROTOCOL_VERSION, self._client_id, self._secret, self._token.reveal(), self._agent))]
 
     def _welcomed(self, welcome: headers.Welcome, now: float) -> list[Effect]:
         self.welcome = welcome

@@ -61,6 +61,22 @@ class Trust(Struct, frozen=True):
         raise InvalidRequest("a pin is the SHA-256 of a certificate, 64 hexadecimal digits")
 
 
+class Hidden:
+    """A secret that shows itself to who asks for it, and not to who prints what holds it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Hidden(***)" if self._value else "Hidden()"
+
+
 def read_token(given: str | None, environment: Mapping[str, str]) -> str:
     """The token to use: as it stands, or from where `env:NAME` or `file:PATH` says; None: from MAJULA_TOKEN; empty: none.
 

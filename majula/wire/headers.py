@@ -56,6 +56,10 @@ class Hello(Header, frozen=True, array_like=True, tag=1):
     token: str = ""
     agent: str = ""
 
+    def __repr__(self) -> str:
+        """Without what nobody is to read in a log."""
+        return f"Hello(version={self.version}, client_id={self.client_id!r}, agent={self.agent!r})"
+
 
 class Welcome(Header, frozen=True, array_like=True, tag=2):
     """G>C, answer to HELLO. `limits` names what this gateway allows (`message_bytes`, `pending_calls` ...)."""
@@ -66,6 +70,12 @@ class Welcome(Header, frozen=True, array_like=True, tag=2):
     secret: str
     gateway: str
     limits: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        """Without what nobody is to read in a log."""
+        return (
+            f"Welcome(version={self.version}, node_id={self.node_id!r}, client_id={self.client_id!r}, gateway={self.gateway!r})"
+        )
 
 
 class Publish(Header, frozen=True, array_like=True, tag=3):
@@ -166,9 +176,7 @@ class Fault(msgspec.Struct, array_like=True, frozen=True):
         """The same, its texts cut to `FAULT_CHARACTERS` and less, so that it fits into any header: a caller is owed the answer,
         however much a provider has to say. A time that is none (negative, not a number, over an hour) is left out."""
         retry_after_s = self.retry_after_s if 0.0 <= self.retry_after_s <= _RETRY_LIMIT_S else 0.0
-        return Fault(
-            self.code[:_NAME_CHARACTERS], self.message[:FAULT_CHARACTERS], self.type[:_NAME_CHARACTERS], retry_after_s
-        )
+        return Fault(self.code[:_NAME_CHARACTERS], self.message[:FAULT_CHARACTERS], self.type[:_NAME_CHARACTERS], retry_after_s)
 
 
 class Result(Header, frozen=True, array_like=True, tag=9):

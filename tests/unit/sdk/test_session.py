@@ -38,6 +38,7 @@ from majula.api.sdk.events import (
     Withdrawn,
 )
 from majula.api.sdk.session import PING_S, Phase, SessionCore, wish_key
+from majula.api.sdk.trust import Hidden
 from majula.errors import ConnectionLost, DeadlineExceeded, PermissionDenied, ProtocolError, Unauthorized
 from majula.wire import headers
 from majula.wire.headers import Ack, Header, Hello, Register, Subscribe, Welcome
@@ -53,7 +54,7 @@ class Life:
     def __init__(self, *, client_id: str = "") -> None:
         self.now = 100.0
         self.said: list[Effect] = []
-        self.core = SessionCore(client_id=client_id, token="", agent="test", random=Random(1))
+        self.core = SessionCore(client_id=client_id, token=Hidden(""), agent="test", random=Random(1))
 
     def tell(self, event: Event) -> list[Effect]:
         effects = self.core.handle(event, self.now)
