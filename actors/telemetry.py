@@ -180,7 +180,7 @@ class TelemetryActor(MajulaActor):
         self.arm(min(self._tick_at, self._dump_at, self._questions.next_deadline(), self._levels.next_deadline()))
 
     def _tick(self, now: float) -> None:
-        self._tape.add(self._board.lines(self._names, now), time.time())
+        self._tape.add(self._lines(), time.time())
         self._asked += 1
         for role in self.roles():
             if role.startswith(SUPERVISORS):
@@ -281,7 +281,7 @@ class TelemetryActor(MajulaActor):
         )
 
     def _lines(self) -> tuple[RoleLine, ...]:
-        return self._board.lines(self._names, self.loop.time())
+        return self._board.lines(self._names, self.loop.time(), trees=max(self._facts.trees, 1))
 
     def _list_events(self, asked: EventsRequest, caller: Caller) -> EventsAnswer:
         return self._events.answer(asked)

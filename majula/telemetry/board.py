@@ -12,6 +12,7 @@ from majula.messages.supervision import ChildStatus, Status
 from majula.telemetry.operations import Ending, RoleLine
 
 SUPERVISORS = "supervisor:"
+ROOT = "supervisor:root"
 
 
 def role_line(child: ChildStatus, *, supervisor: Role, names: Mapping[Address, Role], is_fresh: bool) -> RoleLine:
@@ -65,15 +66,26 @@ class RoleBoard:
         """Whether a role is in quarantine."""
         return any(status.degraded for status, _ in self._known.values())
 
-    def lines(self, names: Mapping[Address, Role], now: float) -> tuple[RoleLine, ...]:
-        """Every role, below its supervisor."""
-        return tuple(
-            role_line(child, supervisor=supervisor, names=names, is_fresh=now - at <= self._fresh_s)
-            for supervisor, (status, at) in sorted(self._known.items(), key=lambda item: _depth(item[0]))
-            for child in status.children
-        )
+    def lines(self, names: Mapping[Address, Role], now: float, *, trees: int = 1) -> tuple[RoleLine, ...]:
+        """Every role, below its supervisor; the root first, which the runner watches.
 
-
-def _depth(supervisor: Role) -> tuple[bool, Role]:
-    """The root's children first."""
-    return (supervisor != "supervisor:root", supervisor)
+        Args:
+            trees: how many there were, this one included: so often the root was started.
+        """
+        lines: list[RoleLine] = []
+        for supervisor, (status, at) in sorted(self._known.items(), key=lambda item: (item[0] != ROOT, item[0])):
+            is_fresh = now - at <= self._fresh_s
+            if supervisor == ROOT:
+                lines.append(
+                    RoleLine(
+                        role=ROOT,
+                        state="running",
+                        pid=status.pid,
+                        restarts=trees - 1,
+                        supervisor="runner",
+                        is_fresh=is_fresh,
+                        incarnation=trees,
+                    )
+                )
+            lines += [role_line(child, supervisor=supervisor, names=names, is_fresh=is_fresh) for child in status.children]
+        return tuple(lines)

@@ -129,9 +129,9 @@ async def test_status_has_what_the_supervisors_and_the_runner_say(rig: Telemetry
         state="serving", version="1.2", began_at=time.monotonic() - 9.0, pid=7, trees=1, data_dir="", insecure=("open",)
     )
     rig.outside.send(rig.roles[ROLE].address, facts)
-    while len((status := await rig.ask("status.show", StatusRequest(), StatusAnswer)).roles) < 3:
+    while len((status := await rig.ask("status.show", StatusRequest(), StatusAnswer)).roles) < 4:
         pass
-    assert {line.role for line in status.roles} == {ROLE, ONE, TWO}
+    assert {line.role for line in status.roles} == {"supervisor:root", ROLE, ONE, TWO}
     assert (status.state, status.version, status.insecure) == ("serving", "1.2", ("open",)) and status.uptime_s >= 9.0
 
 

@@ -27,17 +27,24 @@ def status(supervisor: str, *roles: str, degraded: bool = False) -> Status:
     return Status(number=1, supervisor=supervisor, pid=1, degraded=degraded, children=children)
 
 
-def test_roles_stand_below_their_supervisors_the_roots_first() -> None:
+def test_roles_stand_below_their_supervisors_the_root_first() -> None:
     board = RoleBoard(fresh_s=3.0)
     board.told(status("supervisor:data", "gateway:1"), 0.0)
     board.told(status("supervisor:root", "telemetry", "supervisor:data"), 0.0)
-    assert [line.role for line in board.lines({}, 0.0)] == ["telemetry", "supervisor:data", "gateway:1"]
+    assert [line.role for line in board.lines({}, 0.0)] == ["supervisor:root", "telemetry", "supervisor:data", "gateway:1"]
+
+
+def test_root_was_started_with_each_tree() -> None:
+    board = RoleBoard(fresh_s=3.0)
+    board.told(status("supervisor:root"), 0.0)
+    (line,) = board.lines({}, 0.0, trees=3)
+    assert (line.role, line.pid, line.restarts, line.supervisor) == ("supervisor:root", 1, 2, "runner")
 
 
 def test_line_says_why_the_role_ended_and_names_its_queues_by_role() -> None:
     board = RoleBoard(fresh_s=3.0)
     board.told(status("supervisor:root", "router"), 0.0)
-    (line,) = board.lines({"a9": "gateway:1"}, 0.0)
+    _, line = board.lines({"a9": "gateway:1"}, 0.0)
     assert (line.last_exit, line.restarts, line.queues) == ("killed by SIGKILL", 2, {"gateway:1": 100})
 
 
