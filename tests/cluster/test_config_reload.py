@@ -209,3 +209,13 @@ async def test_node_whose_terminal_goes_away_ends(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
+
+
+async def test_log_level_changes_at_every_role(node: NodeRig) -> None:
+    api = Api(node)
+    assert (await api.ask("PATCH", "/v1/config", {"change": {"log": {"level": "error"}}}))[0] == 200
+    assert (await api.ask("PATCH", "/v1/config", {"change": {"drain_s": 1}}))[0] == 200
+    rewrite(node, lambda text: text + "drain: 3\n")
+    node.process.send_signal(signal.SIGHUP)
+    await event(node, "config.refused")  # an error, which comes after what is only information
+    assert len([found for found in node.events if found["event"] == "config.changed"]) == 1
