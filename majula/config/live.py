@@ -21,7 +21,7 @@ from majula.config.check import Certificate, unusable_certificates
 from majula.config.compare import Difference, differences, in_force, waits_for_restart
 from majula.config.derive import gateway_role, settings_of
 from majula.config.editing import edited
-from majula.config.files import file_sign, write_whole
+from majula.config.files import file_sign, shown, write_whole
 from majula.config.load import LoadedConfig, read_file
 from majula.config.operations import (
     ConfigChangeAnswer,
@@ -195,7 +195,7 @@ class LiveConfiguration:
         if self._file is None:
             raise Conflict("this node was started without a file: there is none to read again")
         try:
-            text = read_file(self._file)
+            text = self._read_file(self._file)
             outcome = self._take(text, source="file", who=who, at=at, is_dry=is_dry)
         except ConfigError as error:
             if not is_dry:
@@ -302,12 +302,18 @@ class LiveConfiguration:
         if not self._is_file_ours():
             raise Conflict(f"{self._file} was changed by hand and is not in force: reload it, or put it back, and try again")
 
+    def _read_file(self, path: Path) -> bytes:
+        # Whoever puts a pipe in its place must not have the actor wait for who writes into it.
+        if path.exists() and not path.is_file():
+            raise ConfigError(problems=(f"{shown(path)}:1:1: is not a file",))
+        return read_file(path)
+
     def _is_file_ours(self) -> bool:
         """Whether the file is what the newest revision says."""
         if self._file is None:
             return True
         try:
-            return read_file(self._file) == self._newest.text
+            return self._read_file(self._file) == self._newest.text
         except ConfigError:
             return False
 

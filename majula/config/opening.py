@@ -19,7 +19,8 @@ def config_settings(loaded: LoadedConfig, *, edges: tuple[str, ...] = (), versio
     return ConfigActorSettings(
         data_dir=loaded.config.data_dir,
         text=loaded.text,
-        file="" if loaded.path is None else str(loaded.path),
+        # A pipe, as in `majula node run <(...)`, cannot be read again, nor written.
+        file=str(loaded.path) if loaded.path is not None and loaded.path.is_file() else "",
         name=loaded.source,
         directory=str(Path.cwd()),
         secrets=loaded.secrets(),

@@ -41,8 +41,8 @@ drain_s: 20
 - A *size* is a number of bytes or a text with a unit: `64 KiB`, `4 MiB`, `1 MB`.
 - A relative *path* starts at the working directory of the node.
 - A *secret* is written out, or named: `file:PATH` (mode 0600 or 0400), `env:NAME`.
-- Limits, `drain_s`, log levels, and of a gateway `hosts`, `origins`, `ip_allow` and certificates change while the node runs, the rest
-  at its next start: [Configure a node](../guides/configuration.md).
+- Limits, `drain_s`, log levels, and of a gateway `hosts`, `origins`, `ip_allow` and certificates change while the node runs,
+  the rest at its next start: [Configure a node](../guides/configuration.md).
 - *Not active yet* marks what is checked, and named in the log, but not carried out by this version.
 """
 

@@ -273,6 +273,13 @@ def test_file_that_is_gone_is_a_problem_not_an_end(place: Place) -> None:
         place.live.reload(who="file", at=3.0)
 
 
+def test_pipe_in_place_of_the_file_stops_nothing(place: Place) -> None:
+    place.file.unlink()
+    os.mkfifo(place.file)
+    with pytest.raises(ConfigError, match="is not a file"):
+        place.live.reload(who="file", at=3.0)
+
+
 def test_secret_in_a_file_of_its_own_is_read_again(tmp_path: Path) -> None:
     secret = tmp_path / "mesh.token"
     secret.write_text("one-" * 8)
