@@ -1,5 +1,5 @@
 """Calls whose answer is fetched later: begun by `POST /majula/v1/calls` with `wait: false`, waited for or looked at by GET, given
-up by DELETE.
+up and forgotten by DELETE.
 
 The name of a call cannot be guessed, and only on whose behalf it was begun may fetch it. A result is kept for a minute. All of it
 is in this gateway's memory: a gateway that restarts has forgotten it, and the answer is then 404.
@@ -123,20 +123,25 @@ class StartedCalls:
         return call
 
     def cancel(self, call: StartedCall) -> None:
-        """Give it up; the provider is told. A call that has ended stays as it is."""
+        """Give it up, where it is still open, and forget it. The provider is told, and so is who waits for it."""
         if call.line.state == "open":
             call.exchange.tell(Cancel(call.number), b"", self._context.loop.time())
             self._settle(call, CallLine(call.name, "cancelled", None, Cancelled("the call was given up").to_dict()))
+        self._forget(call)
 
     def sweep(self, now: float) -> None:
         """Called about twice a second: forget what is old."""
-        for name, call in list(self._calls.items()):
+        for call in list(self._calls.values()):
             if call.line.state != "open" and now > call.forget_at:
-                del self._calls[name]
-                self._bytes -= call.bytes
-                self._of[call.who] -= 1
-                if not self._of[call.who]:
-                    del self._of[call.who]
+                self._forget(call)
+
+    def _forget(self, call: StartedCall) -> None:
+        if self._calls.pop(call.name, None) is None:
+            return
+        self._bytes -= call.bytes
+        self._of[call.who] -= 1
+        if not self._of[call.who]:
+            del self._of[call.who]
 
     def _settle(self, call: StartedCall, line: CallLine) -> None:
         call.line = line

@@ -18,14 +18,19 @@ PRINTABLE = f"^{NO_CONTROL}*$"
 Text = str | int | float | bool
 """Numbers and truth values are taken for the text that they are written as."""
 
-Topic = Annotated[Text, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 256, "pattern": f"^{NO_CONTROL}+$"})]
+# A larger number is refused as JSON, and would be longer than a name may be.
+_SHORT = {"minimum": -(1 << 63), "maximum": (1 << 64) - 1}
+
+Topic = Annotated[
+    Text, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 256, "pattern": f"^{NO_CONTROL}+$", **_SHORT})
+]
 """A literal topic; below `$SYS.` nobody publishes (403)."""
 
-Name = Annotated[Text, msgspec.Meta(extra_json_schema={"maxLength": 128, "pattern": PRINTABLE})]
+Name = Annotated[Text, msgspec.Meta(extra_json_schema={"maxLength": 128, "pattern": PRINTABLE, **_SHORT})]
 """Of a client, function or node; empty where somebody may choose."""
 
 Number = Annotated[
-    float | str, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": 60, "pattern": r"^[1-5]?[0-9](\.[0-9]{1,3})?$"})
+    float | str, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": 60, "pattern": r"^([1-5]?[0-9](\.[0-9]{1,3})?|60)$"})
 ]
 """A number, or its text."""
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from majula.api.http import planned
-from majula.api.http.inner import INNER_PATHS
+from majula.api.http.inner import INNER_PATHS, PRINTABLE
 from majula.errors import (
     CrossSite,
     DeadlineExceeded,
@@ -79,6 +79,17 @@ _STREAMED = {
 }
 
 
+_LABEL = {"type": "string", "maxLength": 128, "pattern": PRINTABLE, "description": "A label for answers and logs."}
+
+_SECRETS = (
+    "The session's secret, as it was answered when it was opened.",
+    "The secret of the session that holds this client id.",
+)
+"""What the header of a session is said to be: of one that is open, of one that is to be taken over."""
+
+_JSON = {"$ref": "#/components/schemas/Json"}
+
+
 def build(*, version: str, auth: str, built: Iterable[str], short_paths: Mapping[str, str]) -> dict[str, Any]:
     """The document.
 
@@ -136,12 +147,6 @@ class _Document:
                 "responses": {f"Refused{status}": self._refused(status) for status in sorted(self._statuses)},
                 "securitySchemes": {
                     "token": {"type": "http", "scheme": "bearer", "description": "A token of this node, `mjl_...`."},
-                    "session": {
-                        "type": "apiKey",
-                        "in": "header",
-                        "name": _SESSION_HEADER,
-                        "description": "The secret of an HTTP session, from `POST /majula/v1/sessions`.",
-                    },
                 },
             },
         }
@@ -155,6 +160,9 @@ class _Document:
         in_path = re.findall(r"\{(\w+)\}", operation.path)
         found = self._start(operation, operation_id)
         parameters = [_parameter(name, "path", fields.pop(name)) for name in in_path]
+        if operation.name.startswith("sessions."):
+            secret = {"type": "string", "description": _SECRETS[operation.name == "sessions.open"]}
+            parameters.append(_parameter(_SESSION_HEADER, "header", secret, required=operation.name != "sessions.open"))
         if operation.name == "sessions.events":
             last = {"type": "integer", "minimum": 0, "description": "`id` of the last event that was seen; goes on behind it."}
             parameters.append(_parameter("Last-Event-ID", "header", last))
@@ -169,8 +177,6 @@ class _Document:
         if parameters:
             found["parameters"] = parameters
         found["responses"] = self._responses(operation, in_path)
-        if operation.name.startswith("sessions.") and operation.name != "sessions.open":
-            found["security"] = [one | {"session": []} for one in self._security()]
         return found
 
     def _responses(self, operation: Operation, in_path: list[str]) -> dict[str, Any]:
@@ -181,14 +187,30 @@ class _Document:
             found["204"] = {"description": "Done."}
         else:
             found[str(operation.success)] = self._answer(operation.answer, made=bool(operation.made))
+            if links := self._links(operation.made):
+                found[str(operation.success)]["links"] = links
         if operation.begun is not None:
-            found["202"] = self._answer(operation.begun, made=True)
+            found["202"] = self._answer(operation.begun, made=True) | {"links": self._links("/calls/{call}")}
         errors = [*_ANY, *operation.errors]
         if in_path:
             errors.append(NotFound)
         if operation.role:
             errors.append(DeadlineExceeded)
         return found | self._errors(errors)
+
+    def _links(self, made: str) -> dict[str, Any]:
+        """The operations on what was made: the name in their path stands in the answer."""
+        start, _, field = made.removesuffix("}").partition("{")
+        found: dict[str, Any] = {}
+        for operation in self._operations if made else ():
+            name = re.match(rf"{re.escape(start)}\{{(\w+)\}}", operation.path)
+            if name is not None and operation.name in self._built:
+                value = f"$response.body#/{field.replace('.', '/')}"
+                given = {name[1]: value}
+                if start == "/sessions/":
+                    given[f"header.{_SESSION_HEADER}"] = "$response.body#/secret"
+                found[operation.name] = {"operationId": operation.name, "parameters": given}
+        return found
 
     def _answer(self, answer: type, *, made: bool) -> dict[str, Any]:
         found: dict[str, Any] = {"description": "The answer.", "content": {"application/json": {"schema": self._refs[answer]}}}
@@ -200,11 +222,7 @@ class _Document:
         taken = INNER_PATHS[operation.name]
         fields, required = self._fields(taken.parameters)
         for ending in ("", "/{client}"):
-            label = (
-                [_parameter("client", "path", {"type": "string", "description": "A label for answers and logs."})]
-                if ending
-                else []
-            )
+            label = [_parameter("client", "path", _LABEL)] if ending else []
             for method in ("GET", "POST"):
                 name = f"inner.{operation.name}.{method.lower()}{'.labelled' if ending else ''}"
                 if operation.name not in self._built:
@@ -217,7 +235,8 @@ class _Document:
                 found = self._start(operation, name)
                 parameters = list(label)
                 if method == "GET":
-                    parameters += [_parameter(one, "query", schema, required=one in required) for one, schema in fields.items()]
+                    texts = {one: _as_text(schema) for one, schema in fields.items()}
+                    parameters += [_parameter(one, "query", schema, required=one in required) for one, schema in texts.items()]
                 elif fields:
                     body = _object(fields, required, more=True)
                     found["requestBody"] = _body(body, required=bool(required), form=True)
@@ -291,7 +310,7 @@ class _Document:
         schema = self._schemas[self._refs[request]["$ref"].rpartition("/")[2]]
         said = field_notes(request)
         fields = {
-            name: one | ({"description": said[name]} if name in said and "$ref" not in one else {})
+            name: _any_json(one) | ({"description": said[name]} if name in said and "$ref" not in one else {})
             for name, one in schema.get("properties", {}).items()
         }
         return fields, list(schema.get("required", ()))
@@ -329,6 +348,16 @@ class _Document:
 
 
 _ERROR_SCHEMA: dict[str, Any] = {
+    "Json": {
+        "title": "Json",
+        "description": "Any JSON that every program reads alike: whole numbers have 64 bits at most, and 64 levels are enough.",
+        "anyOf": [
+            {"type": ["null", "boolean", "string"]},
+            {"type": "number", "minimum": -(1 << 63), "maximum": (1 << 64) - 1},
+            {"type": "array", "items": _JSON},
+            {"type": "object", "additionalProperties": _JSON},
+        ],
+    },
     "Refusal": {
         "title": "Refusal",
         "type": "object",
@@ -338,7 +367,7 @@ _ERROR_SCHEMA: dict[str, Any] = {
             "detail": {"type": "object", "description": "For machines."},
         },
         "required": ["error", "code", "detail"],
-    }
+    },
 }
 
 
@@ -368,6 +397,26 @@ def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool 
     return found
 
 
+def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same in a query, where everything is text."""
+    kept = {name: schema[name] for name in ("description", "minLength", "maxLength", "pattern") if name in schema}
+    return {"type": "string"} | kept
+
+
+def _any_json(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter, with what JSON we take where any would do."""
+    if not schema.keys() - {"default", "description", "title"}:
+        return schema | _JSON
+    found = dict(schema)
+    if found.get("type") == "object" and not found.keys() & {"properties", "additionalProperties"}:
+        found["additionalProperties"] = _JSON
+    if "items" in found:
+        found["items"] = _any_json(found["items"])
+    if "anyOf" in found:
+        found["anyOf"] = [_any_json(one) for one in found["anyOf"]]
+    return found
+
+
 def _one_given(fields: dict[str, Any], given: str, names: tuple[str, ...]) -> dict[str, Any]:
     """One of these parameters is given, the others have what stands for "not given"."""
     found: dict[str, Any] = {"required": [given], "properties": {name: {"const": fields[name]["default"]} for name in names}}
@@ -376,7 +425,7 @@ def _one_given(fields: dict[str, Any], given: str, names: tuple[str, ...]) -> di
 
 
 def _object(fields: dict[str, Any], required: list[str], *, more: bool = False) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": "object", "properties": fields, "additionalProperties": more}
+    found: dict[str, Any] = {"type": "object", "properties": fields, "additionalProperties": _JSON if more else False}
     return found | ({"required": required} if required else {})
 
 

@@ -53,7 +53,8 @@ def typed_request(operation: Operation, parts: Parts, path: dict[str, str], *, n
             known = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(fields)}" if fields else "; it has none"
             raise InvalidRequest(f"{operation.name} has no parameter {name[:64]!r}{known}")
     try:
-        values = parts.values | {name: _read(name, fields[name], found, nesting) for name, found in texts.items()}
+        values = {name: _whole(fields[name], value) for name, value in parts.values.items()}
+        values |= {name: _read(name, fields[name], found, nesting) for name, found in texts.items()}
         return msgspec.convert(values, operation.request)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"{operation.name}: {_in_words(error)}") from None
@@ -86,6 +87,11 @@ def _read(name: str, wanted: Any, texts: list[str], nesting: int) -> Any:
         return msgspec.to_builtins(msgspec.convert(text, wanted, strict=False))
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"{name}: {error}") from None
+
+
+def _whole(wanted: Any, value: Any) -> Any:
+    """JSON has one kind of number: 7.0 is a whole one."""
+    return int(value) if type(value) is float and value.is_integer() and _kinds(wanted) == {int} else value
 
 
 @cache

@@ -106,7 +106,8 @@ function curl(spec, path, method, operation) {
   const words = ["curl", streams ? "-sN" : "-s"];
   const security = operation.security || spec.security || [];
   if (security.some((one) => one.token)) words.push("-H", `"Authorization: Bearer $MAJULA_TOKEN"`);
-  if (security.some((one) => one.session)) words.push("-H", `"Majula-Session: $SECRET"`);
+  const secret = (operation.parameters || []).find((one) => one.name === "Majula-Session");
+  if (secret && secret.required) words.push("-H", `"Majula-Session: $SECRET"`);
   const fields = bodyFields(spec, operation);
   if (operation.requestBody) {
     const body = Object.fromEntries(fields.filter((one) => one.required).map((one) => [one.name, example(spec, one.schema)]));

@@ -85,13 +85,24 @@ async def test_cancelling_tells_the_provider(web: aiohttp.ClientSession, provide
     asked = await provider.receive_json()
     assert (await line(web, call, method="DELETE"))["state"] == "cancelled"
     assert await provider.receive_json() == {"method": "CANCEL", "invokeid": asked["invokeid"]}
-    assert (await line(web, call, method="DELETE"))["error"]["code"] == "cancelled"
 
 
-async def test_a_call_that_has_ended_cannot_be_cancelled(web: aiohttp.ClientSession) -> None:
+async def test_who_waits_hears_that_a_call_was_given_up(web: aiohttp.ClientSession, provider: RawWebSocket) -> None:
+    call = await begin(web, "slow")
+    waiting = asyncio.create_task(line(web, call, wait_s=30))
+    await provider.receive_json()
+    await line(web, call, method="DELETE")
+    found = await waiting
+    assert (found["state"], found["error"]["code"]) == ("cancelled", "cancelled")
+
+
+async def test_a_call_that_is_given_up_is_forgotten_with_its_last_state(served: Served, web: aiohttp.ClientSession) -> None:
     call = await begin(web, "add", provider="init", arguments={"a": 1, "b": 2})
     await line(web, call, wait_s=10)
     assert (await line(web, call, method="DELETE"))["state"] == "done"
+    async with web.get(f"{BASE}/{call}") as response:
+        assert response.status == 404
+    assert served.edge.statistics()["http_calls_begun"] == 0
 
 
 async def test_a_result_is_forgotten_after_a_minute(served: Served, web: aiohttp.ClientSession) -> None:

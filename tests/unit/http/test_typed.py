@@ -63,7 +63,14 @@ def test_the_path_wins_over_the_query_and_the_query_over_the_body() -> None:
     assert read({"name": "body", "count": 1}, ("name", "query"), ("count", "2"), name="path") == Request("path", 2)
 
 
-@pytest.mark.parametrize("json", [{"count": "7"}, {"wait": "true"}, {"words": "a"}, {"seconds": None}, {"inner": {"a": "1"}}])
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    found = read({"count": 7.0, "seconds": 7, "anything": 7.0})
+    assert (found.count, type(found.count), found.seconds, type(found.anything)) == (7, int, 7.0, float)
+
+
+@pytest.mark.parametrize(
+    "json", [{"count": 7.5}, {"count": "7"}, {"wait": "true"}, {"words": "a"}, {"seconds": None}, {"inner": {"a": "1"}}]
+)
 def test_json_of_another_type_is_refused(json: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         read(json)
