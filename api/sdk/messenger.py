@@ -142,8 +142,7 @@ class Messenger:
     def _tell(self) -> None:
         for verdict in self._sender.verdicts():
             state = state_of(verdict)
-            for ticket in verdict.tickets:
-                future = cast("asyncio.Future[str]", ticket)
+            for future in cast("tuple[asyncio.Future[str], ...]", verdict.tickets):
                 if not future.done():
                     future.set_result(state)
             _release(self._writers, len(verdict.tickets))
@@ -272,8 +271,7 @@ class Messenger:
     def close(self) -> None:
         """Nothing more is sent or received."""
         self._is_closed = True
-        for ticket in self._sender.close():
-            future = cast("asyncio.Future[str]", ticket)
+        for future in cast("list[asyncio.Future[str]]", self._sender.close()):
             if not future.done():
                 future.set_result(UNKNOWN)
         _release(self._readers, len(self._readers))

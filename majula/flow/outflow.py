@@ -73,7 +73,7 @@ class Entry(msgspec.Struct, gc=False):
 
 
 class Outflow:
-    """State of one flow; about 1.2 KB, and for each message its bytes and 0.25 KB.
+    """State of one flow; about 1.4 KB, and for each message its bytes and 0.12 KB.
 
     Args:
         number: of the flow.
@@ -163,6 +163,8 @@ class Outflow:
         first = self._cursor
         size, deadline = 0, inf
         head: Entry | None = None
+        encoding: Encoding = 0
+        headers: dict[str, str] | None = None
         for entry in islice(self.entries, self._cursor - self.base, end - self.base):
             if entry.is_over or entry.is_held:
                 if head is not None:
@@ -170,16 +172,13 @@ class Outflow:
                 first += 1
                 continue
             data = entry.data
+            size += len(data) + MESSAGE_PREFIX_BYTES
             if head is None:
                 head = entry
-            elif (
-                size + len(data) + MESSAGE_PREFIX_BYTES > room_bytes
-                or entry.encoding != head.encoding
-                or (entry.headers is not head.headers and entry.headers != head.headers)
-            ):
+                encoding, headers = entry.encoding, entry.headers
+            elif size > room_bytes or entry.encoding != encoding or (entry.headers is not headers and entry.headers != headers):
                 break
             messages.append(data)
-            size += len(data) + MESSAGE_PREFIX_BYTES
             if entry.deadline < deadline:  # noqa: PLR1730  # as in `add`
                 deadline = entry.deadline
         self._cursor = first + len(messages)

@@ -77,12 +77,18 @@ def decode_header(data: bytes | memoryview) -> AnyHeader:
 
 
 def encode_run(messages: list[bytes]) -> bytes:
-    """The body of PUBLISH for these messages, in order."""
+    """The body of PUBLISH or SEND for these messages, in order."""
+    if not messages:
+        return b""
     pack = _LENGTH.pack
-    parts: list[bytes] = []
-    for message in messages:
-        parts.append(pack(len(message)))
-        parts.append(message)
+    sizes = list(map(len, messages))
+    if sizes.count(sizes[0]) == len(sizes):
+        # Messages of one program mostly have one size. Then their length is what stands between them, and one join does it all.
+        length = pack(sizes[0])
+        return length + length.join(messages)
+    parts = [b""] * (2 * len(messages))
+    parts[::2] = map(pack, sizes)
+    parts[1::2] = messages
     return b"".join(parts)
 
 
