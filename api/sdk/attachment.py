@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from itertools import repeat
 from math import inf
@@ -16,17 +17,17 @@ from majula.api.sdk.address import Address
 from majula.api.sdk.caller import Caller
 from majula.api.sdk.calls import Call, check_timeout
 from majula.api.sdk.connection import Connection
+from majula.api.sdk.dialling import dial, verdict
 from majula.api.sdk.interests import Interests, Route
 from majula.api.sdk.message import Message, split_run
 from majula.api.sdk.messenger import Messenger
-from majula.api.sdk.native import open_native
 from majula.api.sdk.outbox import Outbox
 from majula.api.sdk.provider import Provider
 from majula.api.sdk.session import Phase, SessionCore
 from majula.api.sdk.shape import Codec, encoder
 from majula.api.sdk.states import State
 from majula.api.sdk.subscription import Subscription
-from majula.api.sdk.trust import Distrusted, Hidden, Trust
+from majula.api.sdk.trust import Hidden, Trust
 from majula.errors import (
     ConnectionLost,
     InvalidRequest,
@@ -108,6 +109,8 @@ class Attachment:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = inf
         self._connections = 0
+        self._pinged = (-1, 0.0)  # number of the last PING, and when it went out
+        self._rtt_s = 0.0
         self._acknowledged = 0  # messages that were published beside the outbox
         self._received_messages = self._sent_bytes = self._received_bytes = 0
         self._slow_notices = self._dropped = self._refused = 0
@@ -187,36 +190,16 @@ class Attachment:
     async def _dial(self, attempt: int) -> None:
         address = self._addresses[attempt % len(self._addresses)]
         try:
-            if address.kind == "websocket":
-                # Loaded where it is used: the WebSocket client brings a whole HTTP library along.
-                from majula.api.sdk.websocket import open_websocket  # noqa: PLC0415
-
-                connection: Connection = await open_websocket(
-                    address, self, self._trust, token=self._token.reveal(), encoding=self._encoding
-                )
-            elif address.kind == "http":
-                from majula.api.sdk.http import open_http  # noqa: PLC0415  # as above
-
-                connection = await open_http(address, self, self._trust, token=self._token.reveal())
-            else:
-                connection = await open_native(address, self, self._trust)
+            connection = await dial(address, self, trust=self._trust, token=self._token, encoding=self._encoding)
         except (OSError, MajulaError) as error:
             self._dialling = None
-            self._step(events.Lost(f"{address.text}: {error}", self._verdict(address, error)))
+            told = verdict(address, error, was_connected=self._connections > 0)
+            self._step(events.Lost(f"{address.text}: {error}", told))
             return
         self._dialling = None
         self._connection = connection
         self._connections += 1
         self._step(events.Opened())
-
-    def _verdict(self, address: Address, error: OSError | MajulaError) -> MajulaError | None:
-        """What the session is to know of an attempt that failed; None: only that it did."""
-        if getattr(error, "verify_code", None):  # ssl.SSLCertVerificationError, without loading that module
-            reason = getattr(error, "verify_message", "") or str(error)
-            error = Distrusted(f"the certificate of {address.text} is not trusted: {reason}; see Trust.ca_file and Trust.pin")
-        if isinstance(error, OSError) or (isinstance(error, Distrusted) and self._connections):
-            return None
-        return error
 
     def _shut(self, error: MajulaError | None = None) -> list[asyncio.Task[Any]]:
         """All of closing that needs no waiting; the tasks that are ending."""
@@ -255,6 +238,8 @@ class Attachment:
         for effect in self._core.handle(event, loop.time() if loop else 0.0):
             match effect:
                 case events.Send(header, body):
+                    if type(header) is wire.Ping:
+                        self._pinged = (header.number, time.perf_counter())  # the time of uvloop stands still within a turn
                     self._send(encode_frame(header, body))
                 case events.Settle(ticket):
                     self._settle(ticket, effect)
@@ -480,6 +465,11 @@ class Attachment:
             self._messenger.receive(cast(wire.Receipt, header), self._running_loop().time())
         elif kind is wire.Cancel:
             self._provider.cancel(cast(wire.Cancel, header).call)
+        elif kind is wire.Pong:
+            number, pinged_at = self._pinged
+            if cast(wire.Pong, header).number == number:
+                self._rtt_s = time.perf_counter() - pinged_at
+            self._step(events.Received(header, b""))
         elif kind is wire.Slow:
             self.tell_slow("", cast(wire.Slow, header).dropped_messages)
         else:

@@ -58,7 +58,7 @@ class Client(Messaging, Calling, Observation, Administration):
             phase=core.phase.value,
             connections=self._connections,
             reconnects=max(0, self._connections - 1),
-            rtt_ms=round(core.rtt_s * 1e3, 3),
+            rtt_ms=round(self._rtt_s * 1e3, 3),
             published_messages=self._outbox.published + self._acknowledged,
             received_messages=self._received_messages,
             sent_bytes=self._sent_bytes,

@@ -133,15 +133,11 @@ class SessionCore:
         token: bearer token, empty: none.
         agent: shown by the node's `status`.
         random: for the jitter of reconnection and numbering.
-
-    Attributes:
-        rtt_s: how long the last PING took to be answered; 0: none was yet.
     """
 
     def __init__(self, *, client_id: str, token: Hidden, agent: str, random: Random, heartbeat: bool = True) -> None:
         self.phase = Phase.IDLE
         self.welcome: headers.Welcome | None = None
-        self.rtt_s = 0.0
         self._client_id, self._token, self._agent = client_id, token, agent
         self._secret = ""
         self._random = random
@@ -152,7 +148,6 @@ class SessionCore:
         self._wish_requests: dict[int, WishKey] = {}
         self._requests: dict[int, tuple[Ticket, float]] = {}
         self._pings: dict[int, tuple[Ticket, float]] = {}
-        self._asked_at: dict[int, float] = {}  # of pings that were not answered yet, the heartbeat's too, whose number is 0
         self._last_request = 0
         self._phase_until = inf  # when the present phase has taken too long, or WAITING ends
         self._heard_at = 0.0
@@ -278,7 +273,6 @@ class SessionCore:
         effects += [Settle(ticket, error=error) for ticket, _ in waiting]
         self._requests.clear()
         self._pings.clear()
-        self._asked_at.clear()
         self._wish_requests.clear()
         for wish in self._wishes.values():
             wish.sent, wish.request = False, 0
@@ -327,7 +321,8 @@ class SessionCore:
             case headers.Ping():
                 return [Send(headers.Pong(header.number))]
             case headers.Pong():
-                return self._ponged(header.number, now)
+                entry = self._pings.pop(header.number, None)
+                return [] if entry is None else [Settle(entry[0])]
             case headers.Reconnect():
                 self._reconnect_after_s = min(max(header.after_ms, 0) / 1000.0, RETRY_LIMIT_S * 12)
                 if self.phase is Phase.OPEN:
@@ -337,13 +332,6 @@ class SessionCore:
                 return []
             case _:
                 return self._violated(f"a {type(header).__name__.upper()} that only a client may send", now)
-
-    def _ponged(self, number: int, now: float) -> list[Effect]:
-        asked_at = self._asked_at.pop(number, None)
-        if asked_at is not None:
-            self.rtt_s = now - asked_at
-        entry = self._pings.pop(number, None)
-        return [] if entry is None else [Settle(entry[0])]
 
     def _violated(self, what: str, now: float) -> list[Effect]:
         return [HangUp(), *self._lost(f"the gateway sent {what}", now)]
@@ -452,7 +440,6 @@ class SessionCore:
         self._watch(event.deadline)
         if isinstance(event.template, headers.Ping):
             self._pings[number] = (event.ticket, event.deadline)
-            self._asked_at[number] = now
             return [Send(headers.Ping(number))]
         self._requests[number] = (event.ticket, event.deadline)
         header: Any = msgspec.structs.replace(event.template, request=number)
@@ -463,7 +450,6 @@ class SessionCore:
             for number, (waiting, _) in table.items():
                 if waiting == ticket:
                     del table[number]
-                    self._asked_at.pop(number, None)
                     return
         for wish in self._wishes.values():
             if wish.tickets.pop(ticket, None) is not None:
@@ -493,7 +479,6 @@ class SessionCore:
             if self._pinged >= PING_LIMIT:
                 return [*effects, HangUp(), *self._lost(f"nothing heard for {now - self._heard_at:.0f} s", now)]
             self._pinged += 1
-            self._asked_at[0] = now
             effects.append(Send(headers.Ping(0)))
         return effects
 
@@ -504,8 +489,6 @@ class SessionCore:
         for table in (self._requests, self._pings):
             late = [number for number, (_, deadline) in table.items() if deadline <= now]
             effects += [Settle(table.pop(number)[0], error=error) for number in late]
-            for number in late:
-                self._asked_at.pop(number, None)
             next_at = min(next_at, *(deadline for _, deadline in table.values()), inf)
         for wish in self._wishes.values():
             if wish.tickets:

@@ -23,6 +23,7 @@ class SyncNode:
         gateways: int = 1,
         node_id: str = "n1",
         extra: str = "",
+        entry: str = "",
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._thread = LoopThread("majula node", threads=1)
