@@ -173,8 +173,9 @@ class RequestReader:
         # A line feed without its carriage return, or the reverse, ends a line for some programs and not for others. A carriage
         # return at the end of what was seen is looked at again, with what follows it.
         start = seen - (held[seen - 1 : seen] == b"\r") if self._seen else at
-        bare = held[start : end if end >= 0 else until].replace(b"\r\n", b"")
-        if b"\n" in bare or b"\r" in bare.removesuffix(b"\r") or b"\0" in bare:
+        looked_at = held[start:end] if end >= 0 else held[start:until].removesuffix(b"\r")
+        bare = looked_at.replace(b"\r\n", b"")
+        if b"\n" in bare or b"\r" in bare or b"\0" in bare:
             raise InvalidRequest("a line of the head does not end in CR LF")
         if end < 0:
             self._seen = len(held) - at

@@ -1,8 +1,9 @@
 """JSON that a stranger wrote: what is refused before anything is built from it.
 
 Two programs that read one text must read the same thing, whatever library each uses. So a text is refused that libraries disagree
-about: a key that stands twice in one object, NaN and Infinity, whole numbers beyond 64 bits, half of a surrogate pair, bytes that
-are not UTF-8, nesting that exhausts a stack. The syntax itself is left to the decoder that follows (msgspec, which is strict).
+about: a key that stands twice in one object, NaN and Infinity, whole numbers beyond 64 bits and others beyond what a double
+holds, half of a surrogate pair, bytes that are not UTF-8, nesting that exhausts a stack. The syntax itself is left to the decoder
+that follows (msgspec, which is strict).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import accumulate
+from math import inf
 from typing import Any
 
 import msgspec
@@ -20,8 +22,9 @@ NESTING = 64
 """Default depth of objects and arrays; deeper texts end in a stack overflow in one library or the other."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 101 if byte in b"eE" else 0 for byte in range(256))
 _LONG_NUMBER = b"0" * 19  # 2 ** 63 has 19 digits: shorter ones need no look
+_LARGE_POWER = b"e000"  # 1e308 is the last that a double holds
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _DELTA = [0] * 256
 _DELTA[ord("[")] = _DELTA[ord("{")] = 1
@@ -43,7 +46,7 @@ def check(text: bytes, *, nesting: int = NESTING) -> None:
         if len(set(strings)) == len(strings) or _keys_differ(strings, parts[2::2]):
             structure = b"".join(parts[::2])
             is_flat = structure.count(b"{") + structure.count(b"[") <= nesting
-            if is_flat and _LONG_NUMBER not in structure.translate(_DIGITS) and (text.isascii() or _is_utf8(text)):
+            if is_flat and not _has_large_number(structure) and (text.isascii() or _is_utf8(text)):
                 return
     _check_depth(text, nesting)
     _check_thoroughly(text)
@@ -60,6 +63,17 @@ def decode(text: bytes, *, nesting: int = NESTING) -> Any:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"this is not JSON: {error}") from None
+
+
+def is_suspect(text: bytes, *, nesting: int = NESTING) -> bool:
+    """Whether a text may hold a number or a depth that `check` refuses. False alarms happen, misses do not. 0.4 us for 100
+    bytes."""
+    return _has_large_number(text) or text.count(b"{") + text.count(b"[") > nesting
+
+
+def _has_large_number(text: bytes) -> bool:
+    digits = text.translate(_DIGITS, b"+")
+    return _LONG_NUMBER in digits or _LARGE_POWER in digits
 
 
 def _keys_differ(strings: list[bytes], behind: list[bytes]) -> bool:
@@ -90,7 +104,7 @@ def _check_depth(text: bytes, nesting: int) -> None:
 
 def _check_thoroughly(text: bytes) -> None:
     try:
-        json.loads(text, object_pairs_hook=_no_key_twice, parse_int=_whole, parse_constant=_no_constant)
+        json.loads(text, object_pairs_hook=_no_key_twice, parse_int=_whole, parse_float=_finite, parse_constant=_no_constant)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InvalidRequest(f"this is not JSON: {error}") from None
     if b"\\u" in text:
@@ -115,6 +129,13 @@ def _whole(digits: str) -> int:
         if -(1 << 63) <= number < 1 << 64:
             return number
     raise InvalidRequest("a whole number in this JSON is beyond 64 bits; write it as a string")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (inf, -inf):
+        raise InvalidRequest("a number in this JSON is beyond what a double holds")
+    return number
 
 
 def _no_constant(name: str) -> None:

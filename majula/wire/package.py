@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from majula.errors import InvalidRequest, MajulaError
-from majula.wire import headers
+from majula.wire import headers, jsontext
 from majula.wire.headers import Encoding, Fault
 from majula.wire.values import to_json
 
@@ -162,6 +162,16 @@ def check_id(id: bytes) -> None:
         raise InvalidRequest(f"id is a number or a text of at most {_MAX_ID_BYTES} bytes")
 
 
+def returned_id(id: bytes) -> bytes:
+    """The `id` of a text that was refused before it was checked; empty where it is none that a client could find again."""
+    try:
+        check_id(id)
+        jsontext.check(id)
+    except InvalidRequest:
+        return b""
+    return id
+
+
 def result_package(function: str, invokeid: int | None, fault: Fault | None, result: bytes) -> bytes:
     """RPC_RESULT. Where the call failed, the reason stands in `result.error` too: programs of the inner circle look there."""
     start = b'{"method":"RPC_RESULT","fun":' + _encode(function)
@@ -182,5 +192,4 @@ def unreadable(text: bytes, error: Exception) -> bytes:
         known = _decode_bare(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         known = Bare()
-    id = bytes(known.id)
-    return error_package(invalid, method=known.method, id=id if id and len(id) <= _MAX_ID_BYTES and id[:1] not in b"[{" else b"")
+    return error_package(invalid, method=known.method, id=returned_id(bytes(known.id)))

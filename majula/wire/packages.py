@@ -38,6 +38,7 @@ from majula.wire.package import (
     error_package,
     is_object,
     result_package,
+    returned_id,
     to_json_text,
     unreadable,
 )
@@ -146,7 +147,7 @@ class Packages:
         inner = package.packages
         if inner is None or len(inner) > _MAX_BATCH:
             error = InvalidRequest(f"a BATCH has `packages`, a list of at most {_MAX_BATCH}")
-            taken.answers.append(error_package(error, method="BATCH", id=bytes(package.id)))
+            taken.answers.append(error_package(error, method="BATCH", id=returned_id(bytes(package.id))))
             return
         # The packages are checked one by one below. What stands around them is small: a key of it that stands twice would
         # show in these counts, and a text that fails them for another reason is only checked more thoroughly.
@@ -176,7 +177,9 @@ class Packages:
                 self._flush_run(head, run, taken)
                 topic, head, run = "", None, []
             if one.method == "BATCH":
-                taken.answers.append(error_package(InvalidRequest("a BATCH holds no BATCH"), method="BATCH", id=bytes(one.id)))
+                taken.answers.append(
+                    error_package(InvalidRequest("a BATCH holds no BATCH"), method="BATCH", id=returned_id(bytes(one.id)))
+                )
                 continue
             self._take(one, taken)
         if head is not None:
@@ -194,8 +197,8 @@ class Packages:
         id = b""
         try:
             if package.id is not ABSENT:
+                check_id(bytes(package.id))
                 id = bytes(package.id)
-                check_id(id)
             if take is not None:
                 take(package, taken)
             elif package.method in NOT_BUILT:

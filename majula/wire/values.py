@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from majula.errors import InvalidRequest
+from majula.wire import jsontext
 from majula.wire.headers import JSON, MSGPACK, RAW, Encoding
 
 _encode_msgpack = msgspec.msgpack.Encoder(enc_hook=None).encode
@@ -52,15 +53,18 @@ def decode_value(encoding: Encoding, data: bytes) -> Any:
 
 
 def _check_json(data: bytes) -> None:
-    """That this is one JSON text. 0.15 us for 100 bytes.
+    """That this is one JSON text, without numbers and depths that end some readers. 0.5 us for 100 bytes.
 
     What a peer calls JSON is put between other text, and read there by clients that trust it: with a comma and a quotation mark
-    in the right place it would become another package, such as the answer to somebody's call.
+    in the right place it would become another package, such as the answer to somebody's call. A number of 5,000 digits, or
+    brackets a thousand deep, would cost a reader all that stands in the same text.
     """
     try:
         _skip_json(data)  # reads everything but the encoding of texts
         if not data.isascii():
             data.decode()
+        if jsontext.is_suspect(data):
+            jsontext.check(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"the payload is not JSON: {error}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from majula.errors import InvalidRequest, TooLarge
@@ -201,6 +201,7 @@ def test_requests_are_cut_alike_however_they_arrive(chunks: list[int], cuts: lis
         assert b"".join(piece for piece in pieces if isinstance(piece, bytes)) == body + b"abc"
 
 
+@example([b"\r", b"\r\n"], 1)
 @given(st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"\0", b"X: a", b"Y", b"\r\n\r\n"]), max_size=12), st.integers(1, 3))
 def test_a_head_that_drips_is_judged_as_one_that_comes_at_once(pieces: list[bytes], size: int) -> None:
     stream = b"GET / HTTP/1.1\r\nHost: h" + b"".join(pieces)

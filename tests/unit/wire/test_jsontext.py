@@ -54,6 +54,26 @@ def test_equal_words_that_are_no_keys_of_one_object_are_served(text: bytes) -> N
     jsontext.check(text)
 
 
+@pytest.mark.parametrize("text", [b'{"a":1e999}', b"[-1E+400]", b"1e309", b'{"b":"\\n","a":1e+309}', b"1" + b"0" * 400 + b".5"])
+def test_a_number_beyond_what_a_double_holds_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="beyond what a double holds"):
+        jsontext.check(text)
+
+
+@pytest.mark.parametrize("text", [b"1e308", b"[1.5e+300]", b"1e-999", b'{"a":"1e999"}', b'{"e1000":1}'])
+def test_large_and_tiny_numbers_that_a_double_holds_are_served(text: bytes) -> None:
+    jsontext.check(text)
+
+
+@given(st.text(alphabet='0123456789eE+-.,[]{}":a', max_size=60) | st.sampled_from(["1e999", "9" * 5000, "[" * 70 + "]" * 70]))
+def test_what_raises_no_suspicion_has_no_large_number_and_no_depth(text: str) -> None:
+    try:
+        jsontext.check(text.encode())
+    except InvalidRequest as error:
+        if "beyond" in error.message or "deeper" in error.message:
+            assert jsontext.is_suspect(text.encode())
+
+
 @pytest.mark.parametrize("text", [b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}'])
 def test_what_is_no_number_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidRequest):

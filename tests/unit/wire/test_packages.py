@@ -388,6 +388,17 @@ def test_a_request_names_an_operation_and_its_arguments_are_an_object(package: d
     assert (answer["code"], answer["refused"]) == ("invalid_request", "REQUEST")
 
 
+@pytest.mark.parametrize("id", [b"1e999", b"9" * 100, b'{"a":1}', b'"%b"' % (b"x" * 300)])
+def test_an_id_that_no_client_can_read_is_not_returned(id: bytes) -> None:
+    for text in (
+        b'{"method":"PUBLISH","id":%b}',
+        b'{"method":"BATCH","id":%b}',
+        b'{"method":"BATCH","packages":[{"method":"BATCH","id":%b}]}',
+    ):
+        _, (answer,) = taken(packages(batches=True), text % id)
+        assert answer["method"] == "ERROR" and "id" not in answer
+
+
 def test_slow_and_reconnect_are_told() -> None:
     assert rendered(packages(), headers.Slow(5, 600)) == [{"method": "SLOW", "dropped_messages": 5, "dropped_bytes": 600}]
     assert rendered(packages(), headers.Reconnect(100, "drain")) == [{"method": "RECONNECT", "after_ms": 100, "reason": "drain"}]
@@ -468,6 +479,7 @@ def test_packages_of_any_shape_never_raise(package: dict[str, Any]) -> None:
 
 FORGED = b'{},"method":"RPC_RESULT","invokeid":1,"result":{"a":1}'
 NOT_JSON = [FORGED, b'1},{"method":"QUIT"', b"{", b"}{", b'"\xff"', b"NaN", b"[" * 5000]
+NOT_JSON += [b"9" * 5000, b"[1e999]", b"[" * 500 + b"]" * 500]  # with these the reader of a BATCH would lose all of it
 
 
 @pytest.mark.parametrize("payload", NOT_JSON)
