@@ -14,7 +14,7 @@ import struct
 
 import msgspec
 
-from majula.errors import ProtocolError, TooLarge
+from majula.errors import InvalidRequest, ProtocolError, TooLarge
 from majula.wire.headers import AnyHeader, Header
 
 _PREFIX = struct.Struct("<IH")
@@ -42,8 +42,12 @@ def encode_header(header: Header) -> bytes:
 
     Raises:
         TooLarge: over 65,535 bytes.
+        InvalidRequest: a number in it is beyond 64 bits.
     """
-    head = _encode(header)
+    try:
+        head = _encode(header)
+    except OverflowError:
+        raise InvalidRequest("a number in the header of this frame is beyond 64 bits") from None
     if len(head) > MAX_HEADER_BYTES:
         raise TooLarge("the header of this frame is too large", limit_bytes=MAX_HEADER_BYTES)
     return head
@@ -59,7 +63,7 @@ def encode_frame(header: Header, body: bytes | memoryview = b"") -> bytes:
     """The frame as bytes.
 
     Raises:
-        TooLarge: the header is over 65,535 bytes.
+        TooLarge, InvalidRequest: as `encode_header`.
     """
     return pack_frame(encode_header(header), body)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from majula.errors import ProtocolError, TooLarge
+from majula.errors import InvalidRequest, ProtocolError, TooLarge
 from majula.wire.frames import FrameReader, count_run, cut_run, encode_frame, encode_run, last_of_run, split_run
 from majula.wire.headers import Ping, Publish
 
@@ -112,3 +112,8 @@ def test_a_frame_that_comes_in_tiny_pieces_costs_no_more_than_it_holds() -> None
     chunk, ((start, _, end),) = reader.feed(frame[last:])
     assert chunk[start:end] == frame
     assert held_bytes < 3 * len(frame)
+
+
+def test_a_number_beyond_64_bits_is_no_header() -> None:
+    with pytest.raises(InvalidRequest, match="64 bits"):
+        encode_frame(Ping(1 << 70))
