@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from setproctitle import getproctitle
 from majula.runner.logfile import LogDescriptor
 from majula.telemetry.events import Level
 from majula.telemetry.lines import Format, LineCap, is_event_name, render
+
+_log = logging.getLogger(__name__)
 
 _RANK: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -192,10 +195,18 @@ class LogBridge(logging.Handler):
 
     @classmethod
     def install(cls, log: LifeLog, node: str, level: Level) -> None:
-        """Sends every record of this level and above there."""
+        """Sends every record of this level and above there, and what Python itself would print: several lines, and it would wait
+        for whoever reads standard error."""
         root = logging.getLogger()
         root.handlers[:] = [cls(log, node)]
         root.setLevel(level.upper())
+        logging.captureWarnings(True)
+        sys.unraisablehook = _unraisable
+
+
+def _unraisable(found: sys.UnraisableHookArgs) -> None:
+    """An exception where nobody can catch it, such as in `__del__`."""
+    _log.error("%s", found.err_msg or "an exception that nobody could catch", exc_info=found.exc_value)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -167,6 +169,23 @@ def test_two_writers_on_one_full_pipe_lose_lines_and_never_wait(pipe: tuple[int,
             writer.write("child.died", "error", role="router", pid=number, reason="x" * 500 + str(number))
     assert first.dropped and second.dropped
     assert not fcntl.fcntl(pipe[1], fcntl.F_GETFL) & os.O_NONBLOCK
+
+
+def test_what_python_would_print_is_a_line_of_the_log() -> None:
+    program = """
+import warnings
+from majula.runner.lifelog import LifeLog, LogBridge
+LogBridge.install(LifeLog(node="n1", format="json"), "n1", "info")
+class Falls:
+    def __del__(self):
+        raise ValueError("in a finalizer")
+falls = Falls()
+del falls
+warnings.warn("old ways")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    first, second = map(json.loads, ended.stderr.splitlines())
+    assert "ValueError: in a finalizer" in first["traceback"] and "old ways" in second["reason"]
 
 
 def test_log_goes_to_a_socket_too_and_does_not_wait_for_its_reader() -> None:
