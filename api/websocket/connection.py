@@ -47,6 +47,9 @@ HIGH_WATER_BYTES = 262_144
 PING_S = 20.0
 """A client of `majula.v1` that was silent so long is pinged; after two pings without any sign it is gone."""
 
+FAREWELL_S = 1.0
+"""A client that does not answer the goodbye within this time has nothing more to say."""
+
 CLOSE_S = 5.0
 """A client that does not take what is left and the close within this time is cut off."""
 
@@ -149,9 +152,10 @@ class WebSocketConnection(asyncio.Protocol):
             self._context.wake()
 
     def data_received(self, data: bytes) -> None:
-        if self._closing_at is not None:
-            return
         try:
+            if self._closing_at is not None:
+                self._await_farewell(data)
+                return
             self._receive(data)
         except Exception:
             self._broke()
@@ -218,7 +222,7 @@ class WebSocketConnection(asyncio.Protocol):
             case Ponged():
                 pass
             case Closed(code=code):
-                self._close(code if code != 1005 else CloseCode.NORMAL, "")
+                self._close(code if code != 1005 else CloseCode.NORMAL, "", is_answer=True)
             case Violation(code=code, reason=reason):
                 self._tally.violations += 1
                 self._close(code, reason)
@@ -348,7 +352,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._write(self._dialect.refusal(error))
         self._close(close_code(error), error.message)
 
-    def _close(self, code: int, reason: str) -> None:
+    def _close(self, code: int, reason: str, *, is_answer: bool = False) -> None:
+        """Say goodbye. The client is given time to answer it (RFC 6455, 7.1.1): many that find the connection closed when they
+        want to answer report that, and not the code that they were told."""
         if self._closing_at is not None or self._transport is None:
             return
         self._closing_at = self._now()
@@ -357,7 +363,19 @@ class WebSocketConnection(asyncio.Protocol):
             self._context.switch.end(self._session, self._closing_at)
             self._context.wake()
         self._write(websocket.encode_close(code, reason))
-        self._transport.close()  # after what was written; `sweep` ends it sooner if the client does not take it
+        if is_answer:
+            self._transport.close()  # after what was written
+            return
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+        self._transport.resume_reading()
+
+    def _await_farewell(self, data: bytes) -> None:
+        """The client has been told goodbye; with its answer the connection is done."""
+        events = self._reader.feed(data, self._now())
+        if self._transport is not None and any(isinstance(event, Closed) for event in events):
+            self._transport.close()
 
     # --- time --------------------------------------------------------------------------------------------------------------
 
@@ -375,6 +393,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self._closing_at is not None:
             if now - self._closing_at > CLOSE_S:
                 transport.abort()
+            elif now - self._closing_at > FAREWELL_S and not transport.is_closing():
+                transport.close()
             return
         self._watch_reading(transport, now)
         if self._held is not None:
