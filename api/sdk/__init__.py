@@ -6,8 +6,8 @@ become runs), `interests` (which subscription a run is for), `calls` (open calls
 function becomes a service), `retry`, `statistics`, `events` and `session` (greeting, reconnecting, what is in force). Then what
 touches asyncio: `subscription`, `caller` (calls made here), `provider` (calls served here), `connection` (what a transport must
 offer), `native` (Unix socket and TCP), `packages` and `websocket` (the same over WebSocket, msgpack or JSON), `sse` and `http`
-(the same by HTTP alone), `dialling` (which of them an address means), `private` (what a receiver gets) and `messenger` (private
-messages), `attachment`, which joins them, `publishing`, `calling` and `messaging` (topics, functions, private messages),
+(the same by HTTP alone), `dialling` (which of them an address means), `private` (what a receiver gets), `inbox` and `messenger`
+(private messages), `attachment`, which joins them, `publishing`, `calling` and `messaging` (topics, functions, private messages),
 `asking`, `observation` and `administration` (what is asked of the node by name), `client`, all verbs of a program, `reference`,
 which writes docs/reference/sdk.md, and `entry`, where it begins.
 """

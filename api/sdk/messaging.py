@@ -7,15 +7,16 @@ from collections.abc import AsyncIterator
 
 from majula.api.sdk.asking import ASK_S, Asking
 from majula.api.sdk.calls import check_name
-from majula.api.sdk.messenger import UNKNOWN, Callback
+from majula.api.sdk.inbox import Callback
+from majula.api.sdk.messenger import UNKNOWN
 from majula.api.sdk.private import PrivateMessage
 from majula.api.sdk.publishing import Publishing
 from majula.api.sdk.subscription import Callback as TopicCallback
 from majula.api.sdk.subscription import Subscription
-from majula.errors import ConnectionLost, Expired, InvalidRequest, NoRoute, Overloaded, TooLarge, from_code
+from majula.errors import ConnectionLost, Expired, InvalidRequest, NoRoute, TooLarge, from_code
 from majula.flow import DEFAULT_TTL_S
 from majula.flow.operations import BROADCAST, BroadcastAnswer, BroadcastRequest
-from majula.wire.headers import RAW
+from majula.wire.headers import RAW, Encoding
 from majula.wire.values import to_json
 
 _MAX_HEADERS_CHARACTERS = 8_192
@@ -50,7 +51,8 @@ class Messaging(Publishing, Asking):
             payload: bytes, sent as they are, or any value that msgpack carries.
             node: the receiver's node, empty: this one.
             ttl_s: seconds in which it may be delivered, more than 0, at most 3,600.
-            wait_s: seconds after which it is enough to know that it is under way; None: wait for the verdict.
+            wait_s: seconds after which it is enough to know that it is under way; None: wait for the verdict. What waits for room
+                in the buffer is not under way yet.
             headers: strings for the application.
         Returns:
             `delivered`: the receiver's SDK has it. `written`: it was written to the socket of a receiver that does not
@@ -66,13 +68,13 @@ class Messaging(Publishing, Asking):
         Promise: docs/promises.md, "private message". Wire: docs/protocol.md, frames SEND, RECEIPT.
         """
         loop = self._running_loop()
-        deadline = loop.time() + ttl_s
-        while True:
-            try:
-                future = self.send_nowait(client, payload, node=node, ttl_s=max(deadline - loop.time(), 1e-3), headers=headers)
-                break
-            except Overloaded:
-                await self._messenger.room(deadline - loop.time())
+        encoding, data = self._checked(client, payload, headers)
+        future: asyncio.Future[str] = loop.create_future()
+        await self._messenger.send_in_turn(
+            future, client, data, loop.time(), node=node, encoding=encoding, headers=headers or None, ttl_s=ttl_s
+        )
+        if not self._is_open:
+            self._arm()  # nothing is written now, and it may expire before something is
         if wait_s is None:
             state = await future
         else:
@@ -108,9 +110,19 @@ class Messaging(Publishing, Asking):
             Overloaded: 1,024 messages or 4 MiB to that client, or 64 MiB to all, wait for their receipts; nothing was taken.
             InvalidRequest, TooLarge, ConnectionLost: as `send`.
         """
-        loop = self._loop
-        if loop is None or not self._is_open:
-            loop = self._running_loop()
+        loop = self._running_loop()
+        encoding, data = self._checked(client, payload, headers)
+        future: asyncio.Future[str] = loop.create_future()
+        self._messenger.send(
+            future, client, data, loop.time(), node=node, encoding=encoding, headers=headers or None, ttl_s=ttl_s
+        )
+        if not self._is_open:
+            self._arm()
+        return future
+
+    def _checked(self, client: str, payload: object, headers: dict[str, str] | None) -> tuple[Encoding, bytes]:
+        """What can be sent, as bytes."""
+        if not self._is_open:
             self._check_not_closed()
         if client not in self._messenger.named:
             self._name(client)
@@ -121,13 +133,7 @@ class Messaging(Publishing, Asking):
             to_json(encoding, data)  # what has no JSON form is refused here: a flow cannot leave one of its messages out
         if headers is not None:
             _check_headers(headers)
-        future: asyncio.Future[str] = loop.create_future()
-        self._messenger.send(
-            future, client, data, loop.time(), node=node, encoding=encoding, headers=headers or None, ttl_s=ttl_s
-        )
-        if not self._is_open:
-            self._arm()  # nothing is written now, and it may expire before something is
-        return future
+        return encoding, data
 
     def _name(self, client: str) -> None:
         """Check the name of a receiver that was not named yet."""
@@ -171,7 +177,7 @@ class Messaging(Publishing, Asking):
         Messages that nobody takes wait here, 4,096 or 16 MiB; beyond that they are not acknowledged and wait at their senders.
         """
         self._running_loop()
-        self._messenger.set_callback(callback)
+        self._messenger.inbox.set_callback(callback)
 
     async def messages(self) -> AsyncIterator[PrivateMessage]:
         """The private messages that come, and those that wait already; ends when the client is closed.
@@ -182,7 +188,7 @@ class Messaging(Publishing, Asking):
             InvalidRequest: there is a callback for them.
         """
         self._running_loop()
-        while (message := await self._messenger.next()) is not None:
+        while (message := await self._messenger.inbox.next()) is not None:
             yield message
 
     async def presence(self, callback: TopicCallback | None = None) -> Subscription:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from random import Random
-from typing import Any, cast
+from typing import cast
 
+import msgspec
+
+from majula.api.sdk.inbox import Inbox
 from majula.api.sdk.message import split_run
-from majula.api.sdk.private import PrivateMessage, Queue, messages_of
+from majula.api.sdk.private import messages_of
 from majula.errors import InvalidRequest, Overloaded
-from majula.flow import RUN_BYTES, Arrived, Receiver, Sender, Verdict
+from majula.flow import MAX_TTL_S, RUN_BYTES, Arrived, Receiver, Sender, Verdict
 from majula.wire.frames import MESSAGE_PREFIX_BYTES, encode_frame
 from majula.wire.headers import Encoding, Receipt, Send
-
-_log = logging.getLogger("majula.sdk")
-
-Callback = Callable[[PrivateMessage], object] | Callable[[PrivateMessage], Awaitable[object]]
 
 UNKNOWN = "unknown"
 """State of a message whose client was closed before there was a verdict."""
@@ -32,8 +29,16 @@ _URGED_BYTES = 32_768
 """So much is written without waiting for the end of the loop's turn: a program that fills a flow at one go would otherwise let
 gateway and receiver wait while it does, and wait itself while they work."""
 
-_TURN = 256
-"""Messages that an async callback handles before the loop gets a turn: a callback that never waits must not stop the reading."""
+
+class _Turn(msgspec.Struct, eq=False):
+    """A message that waits for room; `taken` is done when it has some."""
+
+    future: asyncio.Future[str]
+    data: bytes
+    encoding: Encoding
+    headers: dict[str, str] | None
+    deadline: float
+    taken: asyncio.Future[None]
 
 
 class Messenger:
@@ -56,21 +61,15 @@ class Messenger:
     ) -> None:
         self._sender = Sender(random=random, is_connected=False)
         self._receiver = Receiver()
-        self._spawn, self._wake, self._urge = spawn, wake, urge
+        self.inbox = Inbox(spawn=spawn, on_room=self._make_room)
+        self._wake, self._urge = wake, urge
         self._waiting_bytes = 0  # of messages since the last `take`
         self.named: set[str] = set()
         """Receivers whose names have been checked."""
         self._client_id = self._node_id = ""
         self.is_woken = False
         """Something waits for `take`, or may."""
-        self._is_closed = False
-        self._queue = Queue()
-        self._callback: Callable[[PrivateMessage], Any] | None = None
-        self._is_direct = False  # the callback is a plain function: called as messages are read
-        self._consumer: asyncio.Task[None] | None = None
-        self._readers: deque[asyncio.Future[None]] = deque()  # who waits for a message
-        self._writers: deque[asyncio.Future[None]] = deque()  # who waits for room to send
-        self._failures = 0
+        self._turns: dict[tuple[str, str], deque[_Turn]] = {}  # by target and node, who waits for room to send
 
     # --- sending
 
@@ -90,8 +89,24 @@ class Messenger:
 
         Raises:
             InvalidRequest: `ttl_s` is none.
-            Overloaded: too many wait for their receipts already; nothing was taken.
+            Overloaded: too many wait for their receipts, or for their turn, already; nothing was taken.
         """
+        if self._turns and (target, node) in self._turns:
+            raise Overloaded(f"other messages to {target!r} wait for room", retry_after_s=0.05)
+        self._send(future, target, data, now, node=node, encoding=encoding, headers=headers, ttl_s=ttl_s)
+
+    def _send(
+        self,
+        future: asyncio.Future[str],
+        target: str,
+        data: bytes,
+        now: float,
+        *,
+        node: str,
+        encoding: Encoding,
+        headers: dict[str, str] | None,
+        ttl_s: float,
+    ) -> None:
         # Source and node as the gateway would write them: then it need not write the header anew.
         self._sender.send(
             target,
@@ -112,40 +127,86 @@ class Messenger:
             self._waiting_bytes = 0
             self._urge()
 
-    async def room(self, timeout_s: float) -> None:
-        """Return when a message has its verdict, and its place is free.
+    async def send_in_turn(
+        self,
+        future: asyncio.Future[str],
+        target: str,
+        data: bytes,
+        now: float,
+        *,
+        node: str,
+        encoding: Encoding,
+        headers: dict[str, str] | None,
+        ttl_s: float,
+    ) -> None:
+        """`send` that waits for room, behind all that waits for it already: what is said first is sent first.
 
         Raises:
-            Overloaded: that did not happen in `timeout_s`.
+            InvalidRequest: `ttl_s` is none.
+            Overloaded: there was no room in `ttl_s`.
         """
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._writers.append(waiter)
+        key = (target, node)
+        if key not in self._turns:
+            try:
+                self._send(future, target, data, now, node=node, encoding=encoding, headers=headers, ttl_s=ttl_s)
+            except Overloaded:
+                pass
+            else:
+                return
+        if not 0.0 < ttl_s <= MAX_TTL_S:
+            raise InvalidRequest(f"ttl_s is more than 0 and at most {MAX_TTL_S:g}")
+        turn = _Turn(future, data, encoding, headers, now + ttl_s, asyncio.get_running_loop().create_future())
+        queue = self._turns.setdefault(key, deque())
+        queue.append(turn)
         try:
-            async with asyncio.timeout(timeout_s):
-                await waiter
+            async with asyncio.timeout(ttl_s):
+                await turn.taken
         except TimeoutError:
-            raise Overloaded("the messages before this one have no receipts", retry_after_s=1.0) from None
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                _release(self._writers, 1)  # it was this one's turn, and it does not take it
-            raise
+            raise Overloaded(f"the messages to {target!r} before this one have no receipts", retry_after_s=1.0) from None
         finally:
-            with contextlib.suppress(ValueError):
-                self._writers.remove(waiter)
+            with contextlib.suppress(ValueError):  # it was taken
+                queue.remove(turn)
+            if not queue and self._turns.get(key) is queue:
+                del self._turns[key]
+
+    def _take_turns(self, now: float) -> None:
+        """Send what has waited for room, as far as there is some now."""
+        for (target, node), queue in list(self._turns.items()):
+            while queue:
+                turn = queue[0]
+                if turn.deadline > now and not turn.taken.done():
+                    try:
+                        self._send(
+                            turn.future,
+                            target,
+                            turn.data,
+                            now,
+                            node=node,
+                            encoding=turn.encoding,
+                            headers=turn.headers,
+                            ttl_s=turn.deadline - now,
+                        )
+                    except Overloaded:
+                        break
+                    turn.taken.set_result(None)
+                queue.popleft()
+            if not queue:
+                del self._turns[(target, node)]
 
     def receive(self, receipt: Receipt, now: float) -> None:
         """A RECEIPT came."""
         self._sender.receive(receipt, now)
-        self._tell()
+        self._tell(now)
         self._note()
 
-    def _tell(self) -> None:
+    def _tell(self, now: float) -> None:
         for verdict in self._sender.verdicts():
             state = state_of(verdict)
             for future in cast("tuple[asyncio.Future[str], ...]", verdict.tickets):
                 if not future.done():
                     future.set_result(state)
-            _release(self._writers, len(verdict.tickets))
+        if self._turns:
+            self._take_turns(now)
 
     # --- receiving
 
@@ -159,91 +220,16 @@ class Messenger:
             self._hand_on(arrived)
         self._note()
 
-    def set_callback(self, callback: Callback | None) -> None:
-        """Who gets each message from now on; None: whoever iterates."""
-        if callback is not None and not callable(callback):
-            raise InvalidRequest("a callback is something that can be called with a message")
-        if self._consumer is not None:
-            self._consumer.cancel()
-            self._consumer = None
-        self._callback = callback
-        self._is_direct = callback is not None and not _is_async(callback)
-        if self._is_direct:
-            while self._queue and self._is_direct:
-                self._call(self._pop())
-        elif callback is not None:
-            self._consumer = self._spawn(self._consume(callback), name="majula messages")
-
-    async def next(self) -> PrivateMessage | None:
-        """The next message that waits; None: the client is closed and all were taken."""
-        if self._callback is not None:
-            raise InvalidRequest("this client has a callback for its messages; take it back to iterate")
-        while not self._queue:
-            if self._is_closed:
-                return None
-            await self._arrival()
-        return self._pop()
+    def _make_room(self) -> None:
+        """The program has taken some of what was too much for it."""
+        for arrived in self._receiver.resume(asyncio.get_running_loop().time()):
+            self._hand_on(arrived)
+        self._note()
 
     def _hand_on(self, arrived: Arrived) -> None:
-        messages = messages_of(arrived)
-        if self._is_direct:
-            for message in messages:
-                self._call(message)
-            return
-        self._queue.add(messages)
-        if self._queue.is_full:
+        self.inbox.add(messages_of(arrived))
+        if self.inbox.is_full:
             self._receiver.pause()
-        _release(self._readers, len(messages))
-
-    def _pop(self) -> PrivateMessage:
-        was_full = self._queue.is_full
-        message = self._queue.pop()
-        if was_full and not self._queue.is_full:
-            for arrived in self._receiver.resume(asyncio.get_running_loop().time()):
-                self._hand_on(arrived)
-            self._note()
-        return message
-
-    def _call(self, message: PrivateMessage) -> None:
-        callback = self._callback
-        if callback is None:  # taken back by the call before
-            self._queue.add([message])
-            return
-        try:
-            callback(message)
-        except Exception as error:
-            self._failed(error)
-
-    async def _consume(self, callback: Callable[[PrivateMessage], Any]) -> None:
-        turn = 0
-        while not self._is_closed:
-            if not self._queue:
-                await self._arrival()
-                continue
-            turn += 1
-            if turn % _TURN == 0:
-                await asyncio.sleep(0)
-            try:
-                await callback(self._pop())
-            except Exception as error:
-                self._failed(error)
-
-    async def _arrival(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._readers.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                _release(self._readers, 1)
-            raise
-        finally:
-            with contextlib.suppress(ValueError):
-                self._readers.remove(waiter)
-
-    def _failed(self, error: Exception) -> None:
-        self._failures += 1
-        _log.error("callback.failed messages", exc_info=error)
 
     # --- the connection
 
@@ -270,12 +256,15 @@ class Messenger:
 
     def close(self) -> None:
         """Nothing more is sent or received."""
-        self._is_closed = True
+        self.inbox.close()
         for future in cast("list[asyncio.Future[str]]", self._sender.close()):
             if not future.done():
                 future.set_result(UNKNOWN)
-        _release(self._readers, len(self._readers))
-        _release(self._writers, len(self._writers))
+        for queue in self._turns.values():
+            for turn in queue:
+                if not turn.taken.done():
+                    turn.future.set_result(UNKNOWN)
+                    turn.taken.set_result(None)
 
     def _note(self) -> None:
         if not self.is_woken and (self._receiver.owes_receipts() or self._sender.waits()):
@@ -291,7 +280,7 @@ class Messenger:
         """The deadline came."""
         self._sender.timer(now)
         self._receiver.timer(now)
-        self._tell()
+        self._tell(now)
         self._note()
 
     def statistics(self) -> dict[str, int]:
@@ -303,24 +292,11 @@ class Messenger:
             "private_unacknowledged": sender["waiting_messages"],
             "private_received": receiver["received"],
             "private_repeated": receiver["duplicates"],
-            "private_queued": len(self._queue),
-            "private_failures": self._failures,
+            "private_queued": len(self.inbox),
+            "private_failures": self.inbox.failures,
         }
 
 
 def state_of(verdict: Verdict) -> str:
     """A verdict as one word: `delivered`, `written`, `expired`, `no_route`, or the code of the refusal."""
     return verdict.code if verdict.code and verdict.state in ("refused", "no_route") else verdict.state
-
-
-def _release(waiters: deque[asyncio.Future[None]], number: int) -> None:
-    """Wake so many, the longest waiting first."""
-    while number > 0 and waiters:
-        waiter = waiters.popleft()
-        if not waiter.done():
-            waiter.set_result(None)
-            number -= 1
-
-
-def _is_async(callback: Callable[..., object]) -> bool:
-    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004  # the method is inspected, not tested for

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future
 
-from majula.api.sdk.messenger import Callback
+from majula.api.sdk.inbox import Callback
 from majula.api.sdk.private import PrivateMessage
 from majula.api.sdk.subscription import Callback as TopicCallback
 from majula.api.sync.asking import Asking
@@ -41,7 +41,8 @@ class Messaging(Publishing, Asking):
             payload: bytes, sent as they are, or any value that msgpack carries.
             node: the receiver's node, empty: this one.
             ttl_s: seconds in which it may be delivered, more than 0, at most 3,600.
-            wait_s: seconds after which it is enough to know that it is under way; None: wait for the verdict.
+            wait_s: seconds after which it is enough to know that it is under way; None: wait for the verdict. What waits for room
+                in the buffer is not under way yet.
             headers: strings for the application.
         Returns:
             `delivered`: the receiver's SDK has it. `written`: it was written to the socket of a receiver that does not

@@ -229,6 +229,33 @@ async def test_full_buffer_refuses_at_once_and_makes_send_wait(clients: Clients,
         await ann.send("bob", b"", ttl_s=0.05)
 
 
+async def test_messages_that_wait_for_room_keep_their_order_and_are_not_overtaken(clients: Clients) -> None:
+    ann, bob, cid = [await clients.connect(client_id=name) for name in ("ann", "bob", "cid")]
+    got: list[int] = []
+    cid.on_message(lambda message: None)
+    tasks = []
+    for number in range(1_500):
+        tasks.append(asyncio.create_task(ann.send("bob", number)))
+        tasks.append(asyncio.create_task(ann.send("cid", number)))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        ann.send_nowait("bob", -1)
+    bob.on_message(lambda message: got.append(message.payload))
+    assert set(await asyncio.gather(*tasks)) == {"delivered"}
+    assert got == list(range(1_500))
+
+
+async def test_cancelled_send_that_waits_for_room_is_not_sent(clients: Clients, gateway: FakeGateway) -> None:
+    ann, bob = await clients.connect(client_id="ann"), await clients.connect(client_id="bob")
+    got: list[int] = []
+    bob.on_message(lambda message: got.append(message.payload))
+    tasks = [asyncio.create_task(ann.send("bob", number)) for number in range(1_030)]
+    await asyncio.sleep(0)
+    tasks[1_025].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert got == [number for number in range(1_030) if number != 1_025]
+
+
 async def test_closing_the_client_ends_what_waits(clients: Clients, gateway: FakeGateway) -> None:
     ann = await clients.connect(client_id="ann")
     gateway.answers[Send] = lambda _session, _header: []
