@@ -17,6 +17,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,7 @@ from majula.config.operations import RELOAD, ReloadRequest
 from majula.errors import MajulaError, Overloaded
 from majula.messages.auth import Audit, Spend, Used
 from majula.messages.base import Address, Message, Role
-from majula.messages.config import Attach, Reload, Settings
+from majula.messages.config import Attach, Obeyed, Reload, Settings
 from majula.messages.operations import Caller, Perform, Serving, perform, refused
 from majula.tables import Effect, InForce, TableExchange, Unconfirmed
 
@@ -92,12 +93,15 @@ class ConfigActor(MajulaActor):
         self.spawn(self._keep_writing(), name="vault")
         self._runner: Address = ""
         self._changing, self._questions = asyncio.Lock(), 0
+        self._awaited: set[Role] = set()
+        self._are_obeyed = asyncio.Event()
         self._live = await asyncio.to_thread(self._open, config)
         self.spawn(self._watch_file(), name="config file")
         self._arm()
 
     def on_role(self, role: Role, address: Address | None, incarnation: int) -> None:
         self._step(self._tables.role_changed(role, address, incarnation, self.loop.time()))
+        self._obeyed(role)  # one that is gone, or another one: it is told anew
         if address is not None:
             changed = self._live.changed()
             for name in changed if role.startswith(SUPERVISORS) else changed.keys() & {role}:
@@ -117,6 +121,9 @@ class ConfigActor(MajulaActor):
             self._question(message, sender)
         elif isinstance(message, Perform):
             self.send(sender, perform(message, {}))
+        elif isinstance(message, Obeyed):
+            if message.revision == self._live.revision:
+                self._obeyed(message.role)
         elif isinstance(message, Attach):
             self._runner = sender
             self._tell(self._live.changed())
@@ -244,7 +251,7 @@ class ConfigActor(MajulaActor):
             self.send(sender, refused(message, Overloaded("too many changes of the configuration wait", retry_after_s=1.0)))
 
     async def _configure(self, message: Perform, sender: Address) -> None:
-        """One question at a time. Who asked is answered when the roles were told and the audit is written."""
+        """One question at a time. Who asked is answered when the roles obey and the audit is written."""
         who = message.caller.who
         async with self._changing:
             done = await asyncio.to_thread(perform_config, self._live, message, time.time())
@@ -252,7 +259,7 @@ class ConfigActor(MajulaActor):
                 self.event("config.refused", reason="; ".join(done.refused), source=who if not sender else "api")
                 self._tell({})
             if done.outcome is not None and not done.is_dry:
-                self._tell(done.outcome.told)
+                await self._until_obeyed(self._tell(done.outcome.told))
                 if done.outcome.is_new:
                     self.event("config.changed", **told(done.outcome, who))
                     async with self._writing:
@@ -268,18 +275,35 @@ class ConfigActor(MajulaActor):
             if not self._changing.locked() and self._live.has_file_changed():
                 self.on_message(Reload("file"), "")
 
-    def _tell(self, settings: Mapping[Role, bytes]) -> None:
+    async def _until_obeyed(self, roles: set[Role]) -> None:
+        """A role that hangs is killed by its supervisor, and the next one is started with the newest: it is not waited for."""
+        self._awaited = roles
+        self._are_obeyed.clear()
+        if roles:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_S):
+                    await self._are_obeyed.wait()
+        self._awaited = set()
+
+    def _obeyed(self, role: Role) -> None:
+        self._awaited.discard(role)
+        if not self._awaited:
+            self._are_obeyed.set()
+
+    def _tell(self, settings: Mapping[Role, bytes]) -> set[Role]:
         """Supervisors first: a role that dies of its new settings must not come back with the old ones as if nothing was. The
         runner is told of all: a tree that it starts anew begins with them."""
         condition = self._live.condition()
+        told = set()
         for role, encoded in settings.items():
             message = Settings(role, encoded, condition.revision)
             for supervisor in [name for name in self.roles() if name.startswith(SUPERVISORS)]:
                 self.send_role(supervisor, message)
-            if role != RUNNER:
-                self.send_role(role, message)
+            if role != RUNNER and self.send_role(role, message):
+                told.add(role)
             self._tell_runner(message)
         self._tell_runner(condition)
+        return told
 
     def _tell_runner(self, message: Message) -> None:
         if self._runner:

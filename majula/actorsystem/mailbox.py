@@ -23,7 +23,7 @@ from majula.actorsystem.looking import Glass
 from majula.actorsystem.process import describe, set_title
 from majula.actorsystem.taps import Tap, size_of
 from majula.messages.base import Address, Message, Role
-from majula.messages.config import Settings
+from majula.messages.config import Obeyed, Settings
 from majula.messages.supervision import Drain, Drained, Figure, Ping, Pong, RoleEntry, Roles, Start, Started, StartFailed, Stop
 from majula.messages.telemetry import Event, Look, SetLevel
 from majula.telemetry.events import level_of
@@ -218,6 +218,7 @@ class ActorMailbox:
     def _take_settings(self, new: Settings, sender: Address) -> None:
         if self._open:
             self.actor.on_settings(msgspec.msgpack.decode(new.settings, type=self.actor.config_type))
+            self.endpoint.send_message(sender, self.local_id, Obeyed(self.actor.role, new.revision))
         elif self.state != State.ENDED:
             self._hold(new, sender)
 

@@ -1,6 +1,6 @@
 """What the config actor says to the other roles, and the runner to it.
 
-config -> any role     Settings: what it runs by from now on
+config -> any role     Settings: what it runs by from now on, answered by Obeyed
 runner -> config       Attach (tell me too), Reload (SIGHUP came)
 config -> runner       Settings, Condition
 config -> supervisor   Settings of its children, so that a child that is started again has the newest
@@ -23,6 +23,13 @@ class Settings(Message, frozen=True, array_like=True, tag="config.Settings"):
 
     role: Role
     settings: bytes
+    revision: int
+
+
+class Obeyed(Message, frozen=True, array_like=True, tag="config.Obeyed"):
+    """`role` has taken over the settings of this revision. Every actor sends it but supervisors; the runner does not."""
+
+    role: Role
     revision: int
 
 

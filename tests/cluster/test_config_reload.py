@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 
 from tests.cluster.node_rig import PATIENCE_S, REPOSITORY, NodeRig, descendants
 from tests.edges import RawWebSocket
@@ -218,4 +220,54 @@ async def test_log_level_changes_at_every_role(node: NodeRig) -> None:
     rewrite(node, lambda text: text + "drain: 3\n")
     node.process.send_signal(signal.SIGHUP)
     await event(node, "config.refused")  # an error, which comes after what is only information
-    assert len([found for found in node.events if found["event"] == "config.changed"]) == 1
+    assert [found for found in node.events if found["event"] == "config.changed"] == []
+
+
+async def test_address_that_is_no_longer_allowed_gets_no_connection_any_more(node: NodeRig) -> None:
+    before = node.config.read_text()
+    rewrite(node, lambda text: text.replace(f"port: {node.ports[0]}", f"port: {node.ports[0]}, ip_allow: [192.0.2.0/24]"))
+    node.process.send_signal(signal.SIGHUP)
+    await event(node, "config.changed")
+    with pytest.raises(aiohttp.ClientError):
+        await Api(node).serves("localhost")
+    rewrite(node, lambda _: before)
+    node.process.send_signal(signal.SIGHUP)
+    await event(node, "config.changed", 2)
+    assert await Api(node).serves("localhost")
+
+
+async def test_certificate_that_was_renewed_is_shown_to_who_connects_after_a_reload(tmp_path: Path) -> None:
+    folder = tmp_path / "node"
+    folder.mkdir()
+    authority = trustme.CA()
+
+    def issue() -> None:
+        issued = authority.issue_cert("127.0.0.1")
+        (folder / "n.crt").write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+        (folder / "n.key").touch(mode=0o600)
+        (folder / "n.key").write_bytes(issued.private_key_pem.bytes())
+
+    async def shown(port: int) -> bytes:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        try:
+            found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            assert isinstance(found, bytes)
+            return found
+        finally:
+            writer.close()
+
+    issue()
+    entry = f"auth: token, tls: {{cert_file: {folder}/n.crt, key_file: {folder}/n.key}}"
+    async with NodeRig(folder, module="majula.runner", entry=entry) as node:
+        first = await shown(node.ports[0])
+        (folder / "n.key").write_bytes(b"nothing")
+        node.process.send_signal(signal.SIGHUP)
+        await event(node, "config.refused")
+        assert await shown(node.ports[0]) == first
+        issue()
+        node.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(PATIENCE_S):
+            while await shown(node.ports[0]) == first:
+                await asyncio.sleep(0.01)
