@@ -74,7 +74,7 @@ class RevisionStore:
         try:
             head, _, text = self._path(number).read_bytes().partition(b"\n")
             return msgspec.json.decode(head, type=Entry), text
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def newest_first(self) -> Iterator[tuple[Entry, bytes]]:

@@ -129,7 +129,7 @@ class ClientDirectory:
         for client_id, value in entries.items():
             try:
                 session = decode_session(value)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 # Another version of a gateway, or a bug there: it must not end the router again and again.
                 self.unreadable += 1
                 continue

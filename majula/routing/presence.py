@@ -65,7 +65,7 @@ class Presence:
         for client_id, value in regained.items():
             try:
                 self._told[client_id] = _decode(value)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue  # of another version: its client counts as new
         here = {session.client_id: session for session in sessions}
         for client_id, told in self._told.items():

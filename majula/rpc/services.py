@@ -242,7 +242,7 @@ class Services:
 def _is_service(value: bytes, key: str) -> bool:
     try:
         service = _decode(value)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return service_key(service.function, service.provider) == key
 

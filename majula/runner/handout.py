@@ -81,7 +81,7 @@ class Handout:
                 socket.send_fds(connection, [b"ok"], [self._sockets[name].fileno() for name in names])
                 self.given += 1
                 self._on_given(names)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.refused += 1
         self._end(connection)
 

@@ -73,7 +73,7 @@ class InterestMerge:
         for key, value in entries.items():
             try:
                 wanted = _wanted(value)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 # Another version of a gateway, or a bug there: it must not end the topic manager again and again.
                 self.unreadable += 1
                 removed = (*removed, key)

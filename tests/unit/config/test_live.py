@@ -356,6 +356,16 @@ def test_restarted_actor_goes_on_with_the_newest_revision(place: Place) -> None:
     assert set(again.changed()) == {"gateway:18080"} and again.condition().restart == ("log.format",)
 
 
+@pytest.mark.parametrize("head", [b"", b"{", b'{"source":"\xff"}', b"[" * 5000])
+def test_revision_that_a_bad_disk_has_spoilt_is_passed_over(place: Place, head: bytes) -> None:
+    place.change({"limits": {"connections": 200}})
+    for path in (place.directory / "config").iterdir():
+        if b'"source":"api"' in path.read_bytes():
+            path.write_bytes(head + b"\n" + TEXT.encode())
+    again = place.begin(is_first=False)
+    assert [entry.revision for entry in again.revisions().revisions][-1] == 1
+
+
 def test_restarted_actor_finds_what_was_changed_while_it_was_away(place: Place) -> None:
     place.file.write_text(TEXT + "drain_s: 4\n")
     again = place.begin(is_first=False)

@@ -163,8 +163,9 @@ def test_table_has_the_winner() -> None:
 
 def test_entry_that_cannot_be_read_counts_as_not_there() -> None:
     directory = open_directory()
-    assert directory.apply(ONE, {"ann": b"\xc1"}, ()) == {}
-    assert directory.unreadable == 1
+    no_utf8 = encode_session(Session("ann", "s2", SECRET, TWO, 2.0)).replace(b"ann", b"\xff\xff\xff")
+    assert directory.apply(ONE, {"ann": b"\xc1", "bob": no_utf8}, ()) == {}
+    assert directory.unreadable == 2
 
 
 def test_release_of_another_gateway_has_no_effect() -> None:

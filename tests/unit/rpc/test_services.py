@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,8 +102,9 @@ def test_provider_that_moves_is_at_the_gateway_that_spoke_last() -> None:
 def test_entry_that_cannot_be_read_counts_as_not_there() -> None:
     merge = ServiceMerge()
     key, value = Services(ONE).register("add", "ann")
-    assert merge.apply(ONE, {key: b"\xc1", "x\ny": value}, ()) == {}
-    assert merge.unreadable == 2
+    no_utf8, nested = msgspec.msgpack.encode(["add", "ann"]).replace(b"add", b"\xff\xff\xff"), b"\x91" * 5000 + b"\xc0"
+    assert merge.apply(ONE, {key: b"\xc1", "x\ny": value, "a": no_utf8, "b": nested}, ()) == {}
+    assert merge.unreadable == 4
 
 
 def test_description_beyond_its_limit_is_refused() -> None:

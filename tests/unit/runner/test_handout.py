@@ -51,7 +51,7 @@ async def test_missing_main_process_is_an_error_at_once(tmp_path: Path) -> None:
         await take_sockets(str(tmp_path), ["http"])
 
 
-@pytest.mark.parametrize("junk", [b"\xff" * 100, b"\x90", b"", b"\x91\xc0"])
+@pytest.mark.parametrize("junk", [b"\xff" * 100, b"\x90", b"", b"\x91\xc0", b"\x91\xa1\xff", b"\x91" * 3000])
 async def test_junk_ends_its_own_connection_only(held: tuple[Handout, socket.socket, str], junk: bytes) -> None:
     handout, _listening, run_dir = held
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:

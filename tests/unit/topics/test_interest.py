@@ -124,7 +124,9 @@ def test_entry_that_cannot_be_read_counts_as_removed() -> None:
     merge = InterestMerge()
     merge.apply(ONE, {"=a": msgspec.msgpack.encode(Wanted(True, {}))}, ())
     assert merge.apply(ONE, {"=a": b"\xc1"}, ()) == {"=a": None}
-    assert merge.unreadable == 1
+    no_utf8 = msgspec.msgpack.encode(Wanted(True, {"q": 1})).replace(b"q", b"\xff")
+    assert merge.apply(ONE, {"=b": no_utf8}, ()) == {}
+    assert merge.unreadable == 2
 
 
 STEP = st.tuples(
