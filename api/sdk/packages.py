@@ -411,22 +411,17 @@ def _acknowledgement(package: _Package) -> bytes:
 
 
 def _call(header: headers.Call, body: bytes) -> bytes:
-    arguments = to_json(header.encoding, body)
-    if header.node or header.provider:
-        # Who is to answer stands among the arguments in JSON, so these have to be an object; other values are wrapped by name.
-        fields = msgspec.json.decode(arguments, type=Any)
-        if fields is None:
-            fields = {}
-        if not isinstance(fields, dict):
-            raise NotBuilt("in JSON a call with `provider` or `node` needs a map of arguments; use msgpack or the native port")
-        arguments = msgspec.Raw(_encode(fields | {"_target_node": header.node, "_provider": header.provider}))
     package: dict[str, Any] = {
         "method": "RPC",
         "fun": header.function,
         "invokeid": header.call,
         "timeout_ms": header.timeout_ms,
-        "args": arguments,
+        "args": to_json(header.encoding, body),
     }
+    if header.node:
+        package["node"] = header.node
+    if header.provider:
+        package["provider"] = header.provider
     if header.idempotent:
         package["idempotent"] = True
     if header.headers:

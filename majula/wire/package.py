@@ -62,6 +62,8 @@ class Package(msgspec.Struct):
     headers: dict[str, str] | None = None
     timeout_ms: int = 10_000
     idempotent: bool = False
+    provider: str = ""
+    node: str = ""
     ok: bool = True
     error: msgspec.Raw = ABSENT
     packages: list[msgspec.Raw] | None = None

@@ -276,7 +276,10 @@ class Packages:
         # A call is answered by RPC_RESULT, its refusal too: that is what a program of the inner circle waits for.
         before = self._number
         try:
-            node, provider, arguments = self._split_arguments(bytes(package.args))
+            if self._batches and (package.provider or package.node):
+                node, provider, arguments = package.node, package.provider, bytes(package.args)
+            else:
+                node, provider, arguments = self._split_arguments(bytes(package.args))
             if package.timeout_ms <= 0:
                 raise InvalidRequest("timeout_ms is more than 0")
             head = headers.Call(

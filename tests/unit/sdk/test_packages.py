@@ -115,21 +115,22 @@ def test_every_request_means_the_same_to_the_gateway(header: Header) -> None:
     assert through_the_gateway(encode_frame(header, body)) == [(header, body)]
 
 
-def test_a_call_of_somebody_names_them_among_its_arguments() -> None:
-    frame = encode_frame(headers.Call(1, "f", MSGPACK, 500, "p", "n1"), msgspec.msgpack.encode({"a": 1}))
+@pytest.mark.parametrize("arguments", [{"a": 1}, [1, 2], 5, None, {"_provider": "mine"}])
+def test_a_call_of_somebody_names_them_beside_its_arguments(arguments: object) -> None:
+    frame = encode_frame(headers.Call(1, "f", MSGPACK, 500, "p", "n1"), msgspec.msgpack.encode(arguments))
     ((header, body),) = through_the_gateway(frame)
     assert header == headers.Call(1, "f", JSON, 500, "p", "n1")
-    assert json.loads(body) == {"a": 1}
+    assert json.loads(body) == arguments
 
 
 def test_what_json_has_no_word_for_is_answered_here() -> None:
     one = packages()
-    call = encode_frame(headers.Call(6, "f", MSGPACK, 500, "p"), msgspec.msgpack.encode([1]))
+    call = encode_frame(headers.Call(6, "f", MSGPACK, 500, "p"), msgspec.msgpack.encode({(1, 2): 3}))
     assert one.render(*chunk_of([call])) == []
     ((result, _),) = opened(*chunk_of(one.refused))
     assert isinstance(result, headers.Result)
     assert result.fault is not None
-    assert result.fault.code == "not_built"
+    assert result.fault.code == "invalid_request"
 
 
 def test_a_question_and_its_answer_pass_as_json() -> None:

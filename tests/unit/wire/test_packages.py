@@ -506,3 +506,14 @@ def test_a_result_that_is_not_json_cannot_become_another_package(payload: bytes)
         "result": {"base64": base64.b64encode(payload).decode()},
         "ok": True,
     }
+
+
+@pytest.mark.parametrize("args", ["5", "[1,2]", "null", '{"_provider":"mine"}'])
+def test_who_is_to_answer_may_stand_beside_any_arguments(args: str) -> None:
+    text = f'{{"method":"RPC","fun":"f","invokeid":1,"provider":"p","node":"n1","args":{args}}}'
+    taken = Packages(batches=True, client_id="c1").receive(text.encode())
+    (frame,) = taken.frames
+    body_at = 6 + int.from_bytes(frame[4:6], "little")
+    header = decode_header(frame[6:body_at])
+    assert isinstance(header, headers.Call)
+    assert (header.provider, header.node, frame[body_at:].decode()) == ("p", "n1", args)
