@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from majula.api.sdk.shape import decode_payload
-from majula.flow import Arrived, message_id
+from majula.flow import Arrived, headers_size, message_id
 from majula.wire.headers import Encoding
 
 MAX_QUEUED = 4_096
@@ -67,6 +67,10 @@ def messages_of(arrived: Arrived) -> list[PrivateMessage]:
     )
 
 
+def _size(message: PrivateMessage) -> int:
+    return len(message.data) + headers_size(message.headers) if message.headers else len(message.data)
+
+
 class Queue:
     """Messages that wait for the program."""
 
@@ -84,13 +88,13 @@ class Queue:
         """Behind what waits, over the limit as well: they were acknowledged by coming here."""
         self._messages.extend(messages)
         for message in messages:
-            self._bytes += len(message.data)
+            self._bytes += _size(message)
         self.is_full = self.is_full or len(self._messages) >= self._limit or self._bytes >= self._limit_bytes
 
     def pop(self) -> PrivateMessage:
         """The oldest one."""
         message = self._messages.popleft()
-        self._bytes -= len(message.data)
+        self._bytes -= _size(message)
         if self.is_full and len(self._messages) <= self._limit // 2 and self._bytes <= self._limit_bytes // 2:
             self.is_full = False
         return message

@@ -25,7 +25,18 @@ Read in this order:
 
 from majula.flow.limits import DEFAULT_TTL_S, MAX_TTL_S, FlowLimits
 from majula.flow.outflow import RUN_BYTES, Verdict
-from majula.flow.receiver import Arrived, Receiver
+from majula.flow.receiver import Arrived, Receiver, headers_size
 from majula.flow.sender import Sender, message_id
 
-__all__ = ["DEFAULT_TTL_S", "MAX_TTL_S", "RUN_BYTES", "Arrived", "FlowLimits", "Receiver", "Sender", "Verdict", "message_id"]
+__all__ = [
+    "DEFAULT_TTL_S",
+    "MAX_TTL_S",
+    "RUN_BYTES",
+    "Arrived",
+    "FlowLimits",
+    "Receiver",
+    "Sender",
+    "Verdict",
+    "headers_size",
+    "message_id",
+]

@@ -7,12 +7,11 @@ from math import inf
 import msgspec
 
 from majula.flow.limits import MAX_NUMBER, MAX_TTL_S, FlowLimits
+from majula.wire.frames import MESSAGE_PREFIX_BYTES
 from majula.wire.headers import Receipt, Send
 
 _MAX_TOLD = 64
 """Messages behind a gap that a receipt names; the others are repeated in vain at worst."""
-
-_MESSAGE_PREFIX = 4
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -33,6 +32,7 @@ class _Held(msgspec.Struct):
     header: Send
     data: bytes
     deadline: float
+    size: int
 
 
 class _Inflow:
@@ -49,6 +49,11 @@ class _Inflow:
 
 
 _Key = tuple[str, str, str, int]
+
+
+def headers_size(headers: dict[str, str] | None) -> int:
+    """What the headers of a message take, in characters."""
+    return sum(len(name) + len(value) for name, value in headers.items()) if headers else 0
 
 
 class Receiver:
@@ -187,11 +192,13 @@ class Receiver:
     def _hold(self, key: _Key, flow: _Inflow, header: Send, messages: list[bytes], now: float) -> None:
         limits = self._limits
         deadline = now + min(max(header.ttl_ms, 0) / 1000.0, MAX_TTL_S)
+        # What a frame carries beside its messages is kept with each of them, so it is counted: headers are not free.
+        beside = MESSAGE_PREFIX_BYTES + headers_size(header.headers)
         for sequence, data in enumerate(messages, header.sequence):
             if sequence < flow.expected or sequence in flow.held:
                 self._duplicates += 1
                 continue
-            size = len(data) + _MESSAGE_PREFIX
+            size = len(data) + beside
             is_next = sequence == flow.expected and not self._is_paused
             is_far = sequence >= flow.expected + limits.messages
             is_full = bool(flow.held) and flow.bytes + size > limits.bytes
@@ -199,7 +206,7 @@ class Receiver:
             if (is_far or is_full) and not is_next:
                 self._refused += 1
                 continue
-            flow.held[sequence] = _Held(header, data, deadline)
+            flow.held[sequence] = _Held(header, data, deadline, size)
             flow.bytes += size
             self._bytes += size
             self._holding[key] = flow
@@ -225,7 +232,7 @@ class Receiver:
             self._holding.pop(key, None)
 
     def _drop(self, flow: _Inflow, sequence: int) -> None:
-        size = len(flow.held.pop(sequence).data) + _MESSAGE_PREFIX
+        size = flow.held.pop(sequence).size
         flow.bytes -= size
         self._bytes -= size
 

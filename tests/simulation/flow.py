@@ -52,10 +52,17 @@ class _Client:
     def __init__(self, world: _World, name: str, life: int) -> None:
         self.world, self.name, self.address = world, name, f"{name}@{life}"
         random = world.net.random
-        limits = FlowLimits(messages=random.choice((3, 20, 1_024)), bytes=random.choice((200, 4_000, 1 << 22)))
+        limits = FlowLimits(
+            messages=random.choice((3, 20, 1_024)),
+            bytes=random.choice((200, 4_000, 1 << 22)),
+            total_bytes=random.choice((500, 1 << 26)),
+        )
         self.limits = limits
         self.sender = Sender(random=Random(random.getrandbits(32)), limits=limits)
-        self.receiver = Receiver(limits=FlowLimits(messages=random.choice((4, 30, 1_024)), bytes=1 << 20))
+        total_bytes = random.choice((1_000, 1 << 26))
+        self.receiver = Receiver(
+            limits=FlowLimits(messages=random.choice((4, 30, 1_024)), bytes=1 << 20, total_bytes=total_bytes)
+        )
         self.is_connected = True
         self.connection = 0
         self.is_dead = False

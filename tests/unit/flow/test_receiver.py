@@ -8,6 +8,7 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from majula.flow import FlowLimits, Receiver
 from majula.flow.limits import MAX_NUMBER
@@ -123,6 +124,13 @@ def test_no_more_waits_than_the_limits_allow() -> None:
     take(bob, [sent(2, *[b"x" * 46] * 50, flow=8)])
     assert bob.statistics()["waiting_bytes"] <= 150
     assert bob.statistics()["waiting_messages"] <= 12
+
+
+def test_headers_of_what_waits_are_counted_too() -> None:
+    bob = Receiver(limits=FlowLimits(bytes=10_000))
+    header, body = sent(2, *[b""] * 50)
+    take(bob, [(structs.replace(header, headers={"a": "x" * 999}), body)])
+    assert bob.statistics()["waiting_messages"] < 10
 
 
 def test_what_is_next_is_taken_also_where_all_room_is_used_up() -> None:
