@@ -3,7 +3,7 @@
 All rules and all traffic are those of `majula.api.sdk`: an asyncio client in a private thread. `thread` is that thread and
 those of the callbacks, `attached` what the verbs stand on, `subscription` the iterator, `entry` where a program begins. The
 verbs themselves (`publishing`, `calling`, `messaging`, `asking`, `observation`, `administration`, `client`) are written by
-`python -m majula.api.sync.generate` from their namesakes in `majula.api.sdk`, docstrings included; a test compares.
+`python api/sync/generate.py` from their namesakes in `majula.api.sdk`, docstrings included; a test compares.
 """
 
 from majula.api.sdk.message import Message

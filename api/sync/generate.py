@@ -1,4 +1,4 @@
-"""`python -m majula.api.sync.generate`: write the verbs of the synchronous client from those of the asyncio client.
+"""`python api/sync/generate.py`: write the verbs of the synchronous client from those of the asyncio client.
 
 Each class of `MODULES` becomes a class of the same name: a method that is awaited there blocks here, a future there is one for
 threads here, an async iterator an iterator, a callback runs in a callback thread. Ruff lays the text out.
@@ -36,7 +36,7 @@ _Method = ast.FunctionDef | ast.AsyncFunctionDef
 _HEAD = '''\
 """`{name}` of the synchronous client."""
 
-# Written by `python -m majula.api.sync.generate` from majula/api/sdk/{module}.py: change that one.
+# Written by `python api/sync/generate.py` from majula/api/sdk/{module}.py: change that one.
 
 from __future__ import annotations
 

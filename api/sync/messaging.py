@@ -1,6 +1,6 @@
 """`Messaging` of the synchronous client."""
 
-# Written by `python -m majula.api.sync.generate` from majula/api/sdk/messaging.py: change that one.
+# Written by `python api/sync/generate.py` from majula/api/sdk/messaging.py: change that one.
 
 from __future__ import annotations
 

@@ -277,3 +277,29 @@ async def test_a_program_that_forgets_to_close_has_published_what_it_published(g
     _, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")
     assert gateway.of(Publish) and gateway.of(Bye)
+
+
+FORKED = """
+import os
+import majula
+with majula.sync.connect({address!r}) as client:
+    client.subscribe("other", print)
+    if not os.fork():
+        try:
+            client.publish("t", 1)
+        except majula.MajulaError as error:
+            print(error, flush=True)
+        raise SystemExit
+    os.wait()
+    client.publish("t", b"parent", ack=True)
+"""
+
+
+@pytest.mark.slow
+async def test_a_forked_child_is_told_that_the_client_is_not_its_own(gateway: FakeGateway) -> None:
+    process = await start(FORKED, gateway)
+    async with asyncio.timeout(30):
+        said, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    assert b"forked" in said
+    assert len(gateway.of(Publish)) == 1

@@ -20,7 +20,7 @@ DECLARED = [operation for operation in all_operations() if operation.sdk]
 def test_what_is_generated_is_what_stands_in_the_tree(module: str) -> None:
     pytest.importorskip("ruff", reason="ruff belongs to the extra `dev`")
     written = (Path(generate.__file__).parent / f"{module}.py").read_text()
-    assert generate.generate(module) == written, "run python -m majula.api.sync.generate"
+    assert generate.generate(module) == written, "run python api/sync/generate.py"
 
 
 @pytest.mark.parametrize("operation", DECLARED, ids=lambda operation: operation.name)
