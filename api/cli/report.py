@@ -22,6 +22,10 @@ def render(status: Mapping[str, Any]) -> str:
         "",
     ]
     lines += table([_COLUMNS, *(_row(role) for role in status["roles"])])
+    slow = [(role["role"], names) for role in status["roles"] if (names := role.get("statistics", {}).get("slow_client_names"))]
+    if slow:
+        lines += ["", "do not read what they are sent (`majula clients` says more):"]
+        lines += [f"  {role}: {names}" for role, names in slow]
     deaths = [(death["ago_s"], role["role"], death["reason"]) for role in status["roles"] for death in role["deaths"]]
     if deaths:
         lines += ["", "ended lately:"]

@@ -57,6 +57,11 @@ def test_role_whose_supervisor_does_not_answer_is_marked() -> None:
     assert "running, as its silent supervisor said last" in render(status(role(is_fresh=False)))
 
 
+def test_clients_that_do_not_read_are_named_with_their_gateway() -> None:
+    shown = render(status(role(role="gateway:1", statistics={"slow_client_names": "ann bob"}), role()))
+    assert "  gateway:1: ann bob\n" in shown + "\n" and shown.count("do not read") == 1
+
+
 def test_queues_are_summed_up() -> None:
     assert "3 KiB" in render(status(role(queues={"a1": 1_024, "a2": 2_048})))
 
