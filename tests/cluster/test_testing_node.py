@@ -107,25 +107,37 @@ def test_the_same_without_an_event_loop(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def run_pytest(folder: Path, program: str) -> str:
-    (folder / "test_it.py").write_text(program)
-    command = [sys.executable, "-m", "pytest", "-p", "majula.testing.plugin", "-p", "no:cacheprovider", "-q", str(folder)]
-    environment = {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}
+TESTS = """
+import pytest
+@pytest.mark.asyncio
+async def test_with_a_loop(majula_node):
+    client = await majula_node.connect()
+    assert await client.call('whoami', provider='init') == {'id': 'n1'}
+def test_without_a_loop(majula_node_sync):
+    assert majula_node_sync.connect().call('whoami', provider='init') == {'id': 'another'}
+"""
+
+
+def run_pytest(folder: Path, *options: str, path: str = "") -> str:
+    (folder / "test_it.py").write_text(TESTS)
+    command = [sys.executable, "-m", "pytest", *options, "-p", "no:cacheprovider", "-q", str(folder)]
+    environment = {"PYTHONPATH": f"{REPOSITORY}:{path}", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
     return done.stdout + done.stderr
 
 
 def test_the_fixtures_give_a_node_and_a_failure_its_log(tmp_path: Path) -> None:
-    said = run_pytest(
-        tmp_path,
-        "import pytest\n"
-        "@pytest.mark.asyncio\n"
-        "async def test_with_a_loop(majula_node):\n"
-        "    client = await majula_node.connect()\n"
-        "    assert await client.call('whoami', provider='init') == {'id': 'n1'}\n"
-        "def test_without_a_loop(majula_node_sync):\n"
-        "    assert majula_node_sync.connect().call('whoami', provider='init') == {'id': 'another'}\n",
-    )
+    said = run_pytest(tmp_path, "-p", "majula.testing.plugin")
     assert "1 failed, 1 passed" in said
     assert "log of majula_node_sync" in said
     assert "event=node.ready" in said
+
+
+@pytest.mark.parametrize("options", [(), ("-p", "majula.testing.plugin")], ids=["found", "named too"])
+def test_an_installed_package_brings_the_fixtures_along(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """As an installer lays it out. Named by its module, so that naming it once more does no harm."""
+    distribution = tmp_path / "installed" / "majula-0.dist-info"
+    distribution.mkdir(parents=True)
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: majula\nVersion: 0\n")
+    (distribution / "entry_points.txt").write_text("[pytest11]\nmajula.testing.plugin = majula.testing.plugin\n")
+    assert "1 failed, 1 passed" in run_pytest(tmp_path, *options, path=str(distribution.parent))

@@ -125,7 +125,7 @@ async def test_nothing_is_left_running_when_a_client_is_closed(served: Served, w
 
 async def test_what_answers_but_is_no_gateway_is_told(served: Served, way: Way) -> None:
     with pytest.raises(ConnectionLost, match="404"):
-        await attached(served, way, "/elsewhere", timeout_s=2.0)
+        await attached(served, way, "/elsewhere", timeout_s=0.4)
 
 
 async def test_nobody_at_the_address_is_one_clear_error(way: Way) -> None:
