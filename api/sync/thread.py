@@ -39,6 +39,8 @@ class LoopThread:
             raise InvalidRequest("threads is at least 1")
         self._loop = _new_loop()
         self._pid = os.getpid()
+        self._is_stopping = False
+        self._gate = threading.Lock()  # nothing is handed to a loop that has been told to stop: it would never be answered
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._workers = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix=f"{name} callbacks")
         # What is told (states, errors) keeps its order: one thread, started when something is told.
@@ -101,22 +103,34 @@ class LoopThread:
         """End the loop and the threads. A callback that still runs is not waited for."""
         self._teller.shutdown(wait=False)
         self._workers.shutdown(wait=False, cancel_futures=True)
-        if self._thread.is_alive() and os.getpid() == self._pid:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_STOP_S)
+        if os.getpid() != self._pid:
+            return
+        with self._gate:
+            is_first, self._is_stopping = not self._is_stopping, True
+            if is_first:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_STOP_S)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
         finally:
+            # Whoever still waits in another thread is let go.
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
     def _submit(self, coroutine: Coroutine[Any, Any, R]) -> concurrent.futures.Future[R]:
         try:
             self._check_caller()
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            with self._gate:
+                if self._is_stopping:
+                    raise ConnectionLost("the client is closed")
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except BaseException:
             coroutine.close()
             raise
@@ -126,7 +140,7 @@ class LoopThread:
             raise InvalidRequest("the synchronous client cannot be used inside its own event loop")
         if os.getpid() != self._pid:
             raise InvalidRequest("this client was made before the process forked; make one in each process")
-        if not self._thread.is_alive() or self._loop.is_closed():
+        if self._is_stopping:
             raise ConnectionLost("the client is closed")
 
     def _result(self, future: concurrent.futures.Future[R]) -> R:
@@ -137,6 +151,8 @@ class LoopThread:
                 done, _ = concurrent.futures.wait((future,), _SLICE_S)
                 if done:
                     return future.result()
+        except concurrent.futures.CancelledError:
+            raise ConnectionLost("the client was closed in the meantime") from None
         except BaseException:
             future.cancel()
             raise

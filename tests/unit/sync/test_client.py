@@ -212,6 +212,35 @@ async def test_nothing_runs_on_when_a_client_is_closed(gateway: FakeGateway) -> 
     assert (left, threading.active_count() >= before) == ([], True)
 
 
+async def test_threads_that_wait_are_let_go_when_another_closes_the_client(gateway: FakeGateway) -> None:
+    def wait(client: majula.sync.Client, number: int) -> str:
+        try:
+            match number % 3:
+                case 0:
+                    return f"ended {list(client.subscribe(f't.{number}'))}"
+                case 1:
+                    client.call("wait", timeout_s=600)
+                case 2:
+                    client.subscribe("t").receive()
+        except ConnectionLost:
+            return "lost"
+        return "answered"
+
+    def program() -> None:
+        for _ in range(5):
+            over = threading.Event()
+            client = majula.sync.connect(gateway.address)
+            client.register("wait", over.wait)
+            with ThreadPoolExecutor(12) as pool:
+                waiting = [pool.submit(wait, client, number) for number in range(12)]
+                client.flush()
+                client.close()
+                over.set()
+                assert {one.result(30) for one in waiting} <= {"ended []", "lost"}
+
+    await run(program)
+
+
 async def test_what_cannot_be_connected_leaves_no_thread(tmp_path: Path) -> None:
     def program() -> None:
         with pytest.raises(ConnectionLost):
