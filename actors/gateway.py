@@ -7,7 +7,6 @@ Once per loop turn in which anything came, `_pump` hands out what waits: frames 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib
 import logging
 import secrets
@@ -17,24 +16,18 @@ from math import inf
 from random import Random
 from typing import Any, assert_never
 
+from majula.actors.reception import Reception
 from majula.actorsystem.actor import MajulaActor
 from majula.actorsystem.memory import keep_freed_memory, resident_bytes
 from majula.actorsystem.sockets import take_sockets
 from majula.auth.book import TOKENS
 from majula.errors import (
-    Conflict,
-    ConnectionLost,
     Draining,
     InvalidRequest,
     MajulaError,
-    Overloaded,
-    PermissionDenied,
-    Unauthorized,
-    Unavailable,
     from_code,
 )
-from majula.gateway.accounts import Identity, refusal
-from majula.gateway.builtin import PROVIDER
+from majula.gateway.accounts import Identity
 from majula.gateway.edge import Edge
 from majula.gateway.load import SAMPLE_S
 from majula.gateway.peers import Peer
@@ -44,13 +37,10 @@ from majula.gateway.switch import Switch
 from majula.gateway.teller import Teller
 from majula.messages import auth, operations, routing, telemetry, topics
 from majula.messages.base import Address, Message, Role
-from majula.routing import admission
-from majula.routing.admission import Admission, Admitted, AskRouter, Close, Rejected
 from majula.routing.presence import PRESENCE
 from majula.routing.readers import READERS, READING, Readers
 from majula.routing.sessions import CLIENTS, SESSIONS
-from majula.routing.sessions import Session as Claimant
-from majula.rpc.services import REGISTRATIONS, SERVICES, check_name
+from majula.rpc.services import REGISTRATIONS, SERVICES
 from majula.tables import Changed, Effect, InForce, Send, TableExchange, Unconfirmed
 from majula.topics.interest import INTEREST, SUBSCRIPTIONS
 from majula.topics.retained import RETAINED
@@ -63,14 +53,10 @@ _GATEWAYS = "gateway:"
 _TABLES_S = 1.0
 # Frames for another gateway in one batch.
 _BATCH_BYTES = 1 << 20
-# A single-use token is spent when it is on disk: some 10 ms. A config actor that dies is back within two seconds.
-_SPEND_S = 5.0
 # Samples of the load (four a second) between two looks at who is over, and between two reports of which tokens were used.
 _LOOK_SAMPLES = 4
 _REPORT_SAMPLES = 120
 _TELL_S = 1.0
-# Names that stand for the node itself.
-_RESERVED = frozenset((PROVIDER, "raft"))
 
 
 class GatewayActor(MajulaActor):
@@ -112,15 +98,9 @@ class GatewayActor(MajulaActor):
         self._exchange.hold(RETAINED, of="topic_manager", gives_back=True)
         self._exchange.hold(TOKENS, of="config")
         self._exchange.role_changed(self.role, self.address, self.incarnation, now)
-        self._admission = Admission(self.role)
+        self._reception = Reception(self)
         self._streams = Readers()
-        self._verdicts: dict[int, asyncio.Future[None]] = {}
-        self._spending: dict[int, tuple[auth.Spend, asyncio.Future[auth.Spent]]] = {}
-        self._last_spend = 0
-        self._used: dict[str, float] = {}  # ids of tokens since the last report, at most as many as there are
         self._samples = 0
-        self._names: dict[str, Session] = {}
-        self._last_name = 0
         self._gateways: dict[Address, Role] = {}
         self._readers: dict[Role, FrameReader] = {}
         self._edges: list[Edge] = []
@@ -177,24 +157,16 @@ class GatewayActor(MajulaActor):
     def on_role(self, role: Role, address: Address | None, incarnation: int) -> None:
         now = self.loop.time()
         self._carry(self._exchange.role_changed(role, address, incarnation, now), now)
-        if role == "router":
-            self._carry_admission(self._admission.router_changed(False))
-            if address is not None:
-                self._carry_admission(self._admission.router_changed(True))
+        self._reception.role_changed(role, is_here=address is not None)
         if address is None:
             self.switch.questions.role_gone(role, now)
-        if role == "config" and address is not None:
-            for question, _ in self._spending.values():
-                self.send(address, question)
         if role == "telemetry":
             self._teller.restart()
         if role == "topic_manager":
             self.switch.requests.retaining.restart()
         elif role.startswith(_GATEWAYS):
             self._gateways = {known: its for known, its in self._gateways.items() if its != role}
-            if address is None:
-                self._admission.gateway_gone(role)
-            else:
+            if address is not None:
                 self._gateways[address] = role
             self._readers[role] = FrameReader(limit_bytes=1 << 30)  # between gateways the batch is the limit
             self.switch.set_peer(role, None if address is None else incarnation, now)
@@ -207,16 +179,12 @@ class GatewayActor(MajulaActor):
             self._carry(effects, now)
         else:
             match message:
-                case routing.Granted() | routing.Refused() | routing.CloseSession():
-                    self._carry_admission(self._admission.receive(message))
+                case routing.Granted() | routing.Refused() | routing.CloseSession() | auth.Spent():
+                    self._reception.receive(message)
                 case topics.Retained(number=number, code=code):
                     self.switch.requests.retained_settled(number, code, now)
                 case operations.Performed():
                     self.switch.questions.performed(message, now)
-                case auth.Spent(number=number):
-                    spending = self._spending.get(number)
-                    if spending is not None and not spending[1].done():
-                        spending[1].set_result(message)
                 case telemetry.PublishEvent(topic=topic, payload=payload):
                     self.switch.publish_own(topic, payload, now)
                 case _:
@@ -254,7 +222,7 @@ class GatewayActor(MajulaActor):
         now = max(deadline, self.loop.time())
         self._armed_at = inf
         self._carry(self._exchange.timer(now), now)
-        self._carry_admission(self._admission.timer(now))
+        self._reception.timer(now)
         self.switch.tick(now)
         self._settle()
 
@@ -297,117 +265,20 @@ class GatewayActor(MajulaActor):
         newest_wins: bool = False,
         identity: Identity | None = None,
     ) -> Session:
-        accounts = self.switch.accounts
-        identity = identity or accounts.anybody()
-        client_id = client_id or identity.client_id()
-        client_id = check_name(client_id, what="client") if client_id else f"client-{secrets.token_hex(6)}"
-        if client_id in _RESERVED:
-            raise InvalidRequest(f"the client id {client_id!r} stands for the node itself")
-        identity.check_client(client_id)
-        if self.switch.is_draining:
-            raise Draining("this gateway is stopping; connect again")
-        self.switch.load.check()
-        secret = "" if newest_wins else secret or secrets.token_urlsafe(18)
-        # An id belongs to whoever has claimed it: with another token even the secret takes nothing over.
-        proof = secret if accounts.is_open else f"{secret}\0{identity.who}"
-        self._last_name += 1
-        claimant = Claimant(
-            client_id=client_id,
-            session=f"{self.settings.port}.{self.incarnation}.{self._last_name}",
-            secret_hash=hashlib.sha256(proof.encode()).digest() if proof else b"",
-            gateway=self.role,
-            claimed_at=self.loop.time(),
-            surface=surface,
-            agent=_printable(agent),
-        )
-        request, effects = self._admission.claim(claimant, claimant.claimed_at)
-        verdict = self._verdicts[request] = self.loop.create_future()
-        self._carry_admission(effects)
-        self._arm_at(self._admission.next_deadline())
-        try:
-            await verdict
-            await self._spend(identity, claimant)
-            return self._open(connection, claimant, secret, identity)
-        except BaseException:
-            # Refused, full, or the client has gone: whatever the router has noted is taken back.
-            if verdict.done() and not verdict.cancelled() and verdict.exception() is None:
-                self.send_role("router", routing.Release(claimant.client_id, claimant.session))
-            self._carry_admission(self._admission.abandon(request))
-            raise
-        finally:
-            self._verdicts.pop(request, None)
-
-    async def _spend(self, identity: Identity, claimant: Claimant) -> None:
-        """A single-use token becomes this session's own."""
-        token = identity.token
-        if token is None or not token.single_use:
-            return
-        owner = claimant.secret_hash.hex() or claimant.session
-        if token.used_by == owner:
-            return
-        self._last_spend += 1
-        question = auth.Spend(self._last_spend, token.id, owner, claimant.client_id)
-        answer: asyncio.Future[auth.Spent] = self.loop.create_future()
-        self._spending[question.number] = (question, answer)
-        try:
-            self.send_role("config", question)
-            async with asyncio.timeout(_SPEND_S):
-                spent = await answer
-        except TimeoutError:
-            raise Unavailable("a single-use token cannot be spent just now", retry_after_s=1.0) from None
-        finally:
-            del self._spending[question.number]
-        if spent.code == Unauthorized.code:
-            raise refusal()
-        if spent.code:
-            raise from_code(spent.code, spent.message)
-
-    def _open(self, connection: Connection, claimant: Claimant, secret: str, identity: Identity) -> Session:
-        now = self.loop.time()
-        self._note_use(identity)
-        older = self.switch.session_of(claimant.client_id)
-        if older is not None:
-            self.switch.close(older, Conflict("the client has connected again", reason="taken_over"), now)
-            self.wake()
-        session = self.switch.open(
+        return await self._reception.admit(
             connection,
-            client_id=claimant.client_id,
+            surface=surface,
+            client_id=client_id,
             secret=secret,
-            surface=claimant.surface,
-            agent=claimant.agent,
-            is_claimed=True,
-            name=claimant.session,
+            agent=agent,
+            newest_wins=newest_wins,
             identity=identity,
-            now=now,
         )
-        self._names[claimant.session] = session
-        self.put(SESSIONS, *self._admission.opened(claimant))
-        return session
 
     def attach(
         self, connection: Connection, *, surface: str, label: str = "", agent: str = "", identity: Identity | None = None
     ) -> Session:
-        identity = identity or self.switch.accounts.anybody()
-        if label:
-            identity.check_client(check_name(label, what="client"))
-        if identity.token is not None and identity.token.single_use:
-            raise PermissionDenied("a single-use token opens one session that owns its client id; this request opens none")
-        self.switch.load.check()
-        self._note_use(identity)
-        return self.switch.open(
-            connection,
-            client_id=label or f"{surface}-{secrets.token_hex(6)}",
-            secret="",
-            surface=surface,
-            agent=_printable(agent),
-            is_claimed=False,
-            identity=identity,
-            now=self.loop.time(),
-        )
-
-    def _note_use(self, identity: Identity) -> None:
-        if identity.token is not None:
-            self._used[identity.token.id] = time.time()
+        return self._reception.attach(connection, surface=surface, label=label, agent=agent, identity=identity)
 
     def wake(self) -> None:
         if not self._is_awake:
@@ -429,28 +300,23 @@ class GatewayActor(MajulaActor):
             self._slices[table].remove(key, now)
         else:
             self._slices[table].put(key, value, now)
-        self._arm_at(self._slices[table].next_deadline())
+        self.arm_at(self._slices[table].next_deadline())
 
     def confirm(self, table: str, token: int) -> None:
         now = self.loop.time()
         self._carry(self._exchange.confirm(table, token, now), now)
-        self._arm_at(self._slices[table].next_deadline())
+        self.arm_at(self._slices[table].next_deadline())
 
     def session_ended(self, session: Session) -> None:
-        self._names.pop(session.name, None)
-        key, effects = self._admission.closed(session.client_id, session.name, _reason(session.ended_by))
-        if key is not None:
-            self.put(SESSIONS, key, None)
-        self._carry_admission(effects)
+        self._reception.session_ended(session)
 
     # --- Places
 
     def gateway_of(self, client_id: str) -> Role | None:
-        found = self._admission.where(client_id)
-        return None if found is None else found.gateway
+        return self._reception.gateway_of(client_id)
 
     def clients(self) -> Iterable[str]:
-        return (session.client_id for session in self._admission.sessions())
+        return self._reception.clients()
 
     def readers_of(self, client_id: str) -> Sequence[Role]:
         return self._streams.of(client_id)
@@ -486,31 +352,11 @@ class GatewayActor(MajulaActor):
             case "retained":
                 switch.requests.retained_changed(changed.entries, changed.removed, self.loop.time())
             case "clients":
-                self._admission.apply(changed.entries, changed.removed)
+                self._reception.apply(changed.entries, changed.removed)
             case "readers":
                 self._streams.apply(changed.entries, changed.removed)
             case "tokens":
                 switch.withdraw(switch.accounts.update(changed.entries, changed.removed).ended, self.loop.time())
-
-    def _carry_admission(self, effects: Iterable[admission.Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case AskRouter(message=message):
-                    self.send_role("router", message)
-                case Admitted(request=request):
-                    verdict = self._verdicts.get(request)
-                    if verdict is not None and not verdict.done():
-                        verdict.set_result(None)
-                case Rejected(request=request, code=code):
-                    verdict = self._verdicts.get(request)
-                    if verdict is not None and not verdict.done():
-                        verdict.set_exception(_rejection(code))
-                case Close(client_id=client_id, session=name, reason=reason):
-                    session = self._names.get(name)
-                    if session is not None:
-                        self.switch.close(session, _ending(client_id, reason), self.loop.time())
-                case _:
-                    assert_never(effect)
 
     def _settle(self) -> None:
         """After each event: hand out what waits, and be woken in time."""
@@ -547,14 +393,14 @@ class GatewayActor(MajulaActor):
                 why = "it is not known, or no more"
                 self.event("auth.failed", address=address, gateway=self.role, reason=why, repeated=times - 1)
             self.wake()
-        if self._samples % _REPORT_SAMPLES == 0 and self._used:
-            used, self._used = self._used, {}
-            self.send_role("config", auth.Used(used))
+        if self._samples % _REPORT_SAMPLES == 0:
+            self._reception.report_used()
 
     def _arm(self) -> None:
-        self._arm_at(min(self._exchange.next_deadline(), self._admission.next_deadline(), self.switch.next_deadline()))
+        self.arm_at(min(self._exchange.next_deadline(), self._reception.next_deadline(), self.switch.next_deadline()))
 
-    def _arm_at(self, deadline: float) -> None:
+    def arm_at(self, deadline: float) -> None:
+        """Be woken by then, as `arm`, without making a later time of an earlier one."""
         # Too early does no harm, so a deadline that went away stays armed: no timer is made anew for each call.
         if deadline < self._armed_at:
             self._armed_at = deadline
@@ -594,7 +440,7 @@ class GatewayActor(MajulaActor):
         for role, question in self.switch.questions.take():
             if not self.send_role(role, question):
                 self.switch.questions.undelivered(question.number, now)
-        self._arm_at(self.switch.next_deadline())
+        self.arm_at(self.switch.next_deadline())
         if self.switch.has_waiting():
             self.wake()
         if self._idle is not None and self.switch.is_idle():
@@ -614,31 +460,6 @@ class GatewayActor(MajulaActor):
         for number, topic, frame, is_removal in self.switch.requests.retaining.to_send():
             if not self.send_role("topic_manager", topics.Retain(number, topic, frame, is_removal)):
                 return
-
-
-def _printable(agent: str) -> str:
-    """What a client says it is, fit for a table on a terminal."""
-    return "".join(character for character in agent[:128] if character.isprintable())
-
-
-def _rejection(code: str) -> MajulaError:
-    if code == Conflict.code:
-        return Conflict("the client id is in use by another session")
-    if code == Overloaded.code:
-        return Overloaded("too many clients ask for their id just now", retry_after_s=1.0)
-    return from_code(code, "the client id was refused")
-
-
-def _ending(client_id: str, reason: str) -> MajulaError:
-    """What a client is told whose session the router has closed."""
-    if reason == "disconnected":
-        return ConnectionLost("an operator has ended this session; it may connect again", reason=reason)
-    return Conflict(f"the client id {client_id!r} has gone to another session", reason=reason)
-
-
-def _reason(error: MajulaError | None) -> str:
-    """Why a session has ended, in a word; empty: its client, or its connection."""
-    return "" if error is None else str(error.detail.get("reason") or error.code)
 
 
 def _internal(error: Exception) -> MajulaError:
