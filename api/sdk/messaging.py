@@ -13,7 +13,7 @@ from majula.api.sdk.private import PrivateMessage
 from majula.api.sdk.publishing import Publishing
 from majula.api.sdk.subscription import Callback as TopicCallback
 from majula.api.sdk.subscription import Subscription
-from majula.errors import ConnectionLost, Expired, InvalidRequest, NoRoute, TooLarge, from_code
+from majula.errors import ConnectionLost, Expired, InvalidRequest, NoRoute, Overloaded, TooLarge, from_code
 from majula.flow import DEFAULT_TTL_S
 from majula.flow.operations import BROADCAST, BroadcastAnswer, BroadcastRequest
 from majula.wire.headers import RAW, Encoding
@@ -110,12 +110,26 @@ class Messaging(Publishing, Asking):
             Overloaded: 1,024 messages or 4 MiB to that client, or 64 MiB to all, wait for their receipts; nothing was taken.
             InvalidRequest, TooLarge, ConnectionLost: as `send`.
         """
-        loop = self._running_loop()
-        encoding, data = self._checked(client, payload, headers)
+        loop = self._loop
+        messenger = self._messenger
+        data: bytes
+        encoding: Encoding
+        if (
+            type(payload) is bytes
+            and loop is not None
+            and self._is_open
+            and headers is None
+            and client in messenger.named
+            and len(payload) <= self._outbox.message_bytes
+        ):
+            data, encoding = payload, RAW  # nothing is left to check: a third of what it costs to send many
+        else:
+            loop = self._running_loop()
+            encoding, data = self._checked(client, payload, headers)
+        if messenger.turns and (client, node) in messenger.turns:
+            raise Overloaded(f"other messages to {client!r} wait for room", retry_after_s=0.05)
         future: asyncio.Future[str] = loop.create_future()
-        self._messenger.send(
-            future, client, data, loop.time(), node=node, encoding=encoding, headers=headers or None, ttl_s=ttl_s
-        )
+        messenger.send(future, client, data, loop.time(), node=node, encoding=encoding, headers=headers or None, ttl_s=ttl_s)
         if not self._is_open:
             self._arm()
         return future

@@ -69,7 +69,8 @@ class Messenger:
         self._client_id = self._node_id = ""
         self.is_woken = False
         """Something waits for `take`, or may."""
-        self._turns: dict[tuple[str, str], deque[_Turn]] = {}  # by target and node, who waits for room to send
+        self.turns: dict[tuple[str, str], deque[_Turn]] = {}
+        """By target and node, who waits for room to send, and is not to be overtaken."""
 
     # --- sending
 
@@ -89,24 +90,8 @@ class Messenger:
 
         Raises:
             InvalidRequest: `ttl_s` is none.
-            Overloaded: too many wait for their receipts, or for their turn, already; nothing was taken.
+            Overloaded: too many wait for their receipts already; nothing was taken.
         """
-        if self._turns and (target, node) in self._turns:
-            raise Overloaded(f"other messages to {target!r} wait for room", retry_after_s=0.05)
-        self._send(future, target, data, now, node=node, encoding=encoding, headers=headers, ttl_s=ttl_s)
-
-    def _send(
-        self,
-        future: asyncio.Future[str],
-        target: str,
-        data: bytes,
-        now: float,
-        *,
-        node: str,
-        encoding: Encoding,
-        headers: dict[str, str] | None,
-        ttl_s: float,
-    ) -> None:
         # Source and node as the gateway would write them: then it need not write the header anew.
         self._sender.send(
             target,
@@ -146,9 +131,9 @@ class Messenger:
             Overloaded: there was no room in `ttl_s`.
         """
         key = (target, node)
-        if key not in self._turns:
+        if key not in self.turns:
             try:
-                self._send(future, target, data, now, node=node, encoding=encoding, headers=headers, ttl_s=ttl_s)
+                self.send(future, target, data, now, node=node, encoding=encoding, headers=headers, ttl_s=ttl_s)
             except Overloaded:
                 pass
             else:
@@ -156,7 +141,7 @@ class Messenger:
         if not 0.0 < ttl_s <= MAX_TTL_S:
             raise InvalidRequest(f"ttl_s is more than 0 and at most {MAX_TTL_S:g}")
         turn = _Turn(future, data, encoding, headers, now + ttl_s, asyncio.get_running_loop().create_future())
-        queue = self._turns.setdefault(key, deque())
+        queue = self.turns.setdefault(key, deque())
         queue.append(turn)
         try:
             async with asyncio.timeout(ttl_s):
@@ -166,17 +151,17 @@ class Messenger:
         finally:
             with contextlib.suppress(ValueError):  # it was taken
                 queue.remove(turn)
-            if not queue and self._turns.get(key) is queue:
-                del self._turns[key]
+            if not queue and self.turns.get(key) is queue:
+                del self.turns[key]
 
     def _take_turns(self, now: float) -> None:
         """Send what has waited for room, as far as there is some now."""
-        for (target, node), queue in list(self._turns.items()):
+        for (target, node), queue in list(self.turns.items()):
             while queue:
                 turn = queue[0]
                 if turn.deadline > now and not turn.taken.done():
                     try:
-                        self._send(
+                        self.send(
                             turn.future,
                             target,
                             turn.data,
@@ -191,7 +176,7 @@ class Messenger:
                     turn.taken.set_result(None)
                 queue.popleft()
             if not queue:
-                del self._turns[(target, node)]
+                del self.turns[(target, node)]
 
     def receive(self, receipt: Receipt, now: float) -> None:
         """A RECEIPT came."""
@@ -205,7 +190,7 @@ class Messenger:
             for future in cast("tuple[asyncio.Future[str], ...]", verdict.tickets):
                 if not future.done():
                     future.set_result(state)
-        if self._turns:
+        if self.turns:
             self._take_turns(now)
 
     # --- receiving
@@ -260,7 +245,7 @@ class Messenger:
         for future in cast("list[asyncio.Future[str]]", self._sender.close()):
             if not future.done():
                 future.set_result(UNKNOWN)
-        for queue in self._turns.values():
+        for queue in self.turns.values():
             for turn in queue:
                 if not turn.taken.done():
                     turn.future.set_result(UNKNOWN)

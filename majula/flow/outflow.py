@@ -85,7 +85,6 @@ class Outflow:
         "_burst",
         "_cursor",
         "_deviation_s",
-        "_expires_at",
         "_is_known",
         "_limits",
         "_noticed",
@@ -98,6 +97,7 @@ class Outflow:
         "bytes",
         "code",
         "entries",
+        "expires_at",
         "is_halted",
         "node",
         "number",
@@ -120,7 +120,7 @@ class Outflow:
         self._burst = limits.messages
         self._retry_at = inf
         self._backoff = 0
-        self._expires_at = inf  # not after the first deadline of an entry
+        self.expires_at = inf  # not after the first deadline of an entry
         self.code = ""  # of the last refusal, where nothing better was heard since
         self._is_known = False
         self._noticed = 0
@@ -134,14 +134,7 @@ class Outflow:
 
     def deadline(self, *, is_connected: bool) -> float:
         """When `timer` has something to do."""
-        return min(self._expires_at, self._retry_at) if is_connected else self._expires_at
-
-    def add(self, entry: Entry, size: int) -> None:
-        """Behind the others; `size` is that of its data and the length in front."""
-        self.entries.append(entry)
-        self.bytes += size
-        if entry.deadline < self._expires_at:  # noqa: PLR1730  # `min` costs three times as much, and this is done for each message
-            self._expires_at = entry.deadline
+        return min(self.expires_at, self._retry_at) if is_connected else self.expires_at
 
     def is_ready(self) -> bool:
         """Whether `next_run` would give something."""
@@ -179,7 +172,7 @@ class Outflow:
             elif size > room_bytes or entry.encoding != encoding or (entry.headers is not headers and entry.headers != headers):
                 break
             messages.append(data)
-            if entry.deadline < deadline:  # noqa: PLR1730  # as in `add`
+            if entry.deadline < deadline:  # noqa: PLR1730  # `min` costs three times as much, and this is done for each message
                 deadline = entry.deadline
         self._cursor = first + len(messages)
         if head is None:
@@ -272,7 +265,7 @@ class Outflow:
             return
         self.code = receipt.code
         if self._has_no_route():
-            self._expires_at = min(self._expires_at, self.entries[0].queued_at + self._limits.unknown_s)
+            self.expires_at = min(self.expires_at, self.entries[0].queued_at + self._limits.unknown_s)
         if not self.is_halted:
             self.is_halted = True
             self._cursor = self.base
@@ -297,7 +290,7 @@ class Outflow:
         """The deadline came. The tickets that have expired, and those without a route."""
         expired: list[Hashable] = []
         unrouted: list[Hashable] = []
-        if now >= self._expires_at:
+        if now >= self.expires_at:
             self._expire(now, expired, unrouted)
         if is_connected and now >= self._retry_at:
             self._retry_at = inf
@@ -330,7 +323,7 @@ class Outflow:
                 self._settle(entry, late)
             else:
                 next_at = min(next_at, given_up_at)
-        self._expires_at = next_at
+        self.expires_at = next_at
         self._skip_over()
         if self.base > base and self._transmitted > self.base:
             self._noticed = -1
@@ -356,7 +349,7 @@ class Outflow:
         self._cursor = max(self._cursor, self.base)
         self._transmitted = max(self._transmitted, self.base)
         if not entries:
-            self._retry_at = self._expires_at = inf
+            self._retry_at = self.expires_at = inf
             self._backoff = 0
             self.is_halted = False
 

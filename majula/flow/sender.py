@@ -43,9 +43,11 @@ class Sender:
     def __init__(self, *, random: Random, limits: FlowLimits | None = None, via: str = "", is_connected: bool = True) -> None:
         self.run_bytes = RUN_BYTES
         self._random = random
-        self._limits = limits or FlowLimits()
+        self._limits = limits = limits or FlowLimits()
+        self._total_bytes, self._flow_bytes, self._flow_messages = limits.total_bytes, limits.bytes, limits.messages
         self._via = via
         self._is_connected = is_connected
+        self._last: Outflow | None = None  # the flow of the last message
         self._flows: dict[_Key, Outflow] = {}  # the one that was used last stands last
         self._numbers: dict[int, Outflow] = {}
         self._ready: dict[Outflow, None] = {}
@@ -84,27 +86,33 @@ class Sender:
         """
         if not 0.0 < ttl_s <= MAX_TTL_S:
             raise InvalidRequest(f"ttl_s is more than 0 and at most {MAX_TTL_S:g}")
-        key = (source, node, target)
-        flow = self._flows.get(key)
+        # A program mostly goes on with the one that it has just written to: 0.1 us less than to find its flow.
+        flow = self._last
+        if flow is None or flow.target != target or flow.node != node or flow.source != source:
+            flow = self._last = self._flows.get((source, node, target))
         size = len(data) + MESSAGE_PREFIX_BYTES
-        if self._bytes and self._bytes + size > self._limits.total_bytes:
-            raise Overloaded(f"{self._bytes} bytes of messages wait for their receipts", retry_after_s=RETRY_AFTER_S)
-        if flow is None:
-            flow = self._open(key)
-        elif not flow.entries:
-            self._flows[key] = self._flows.pop(key)
-        elif flow.bytes + size > self._limits.bytes or len(flow.entries) >= self._limits.messages:
-            raise Overloaded(f"{len(flow.entries)} messages to {target!r} wait for their receipts", retry_after_s=RETRY_AFTER_S)
-        sequence = flow.base + len(flow.entries)
+        total = self._bytes + size
+        if (
+            flow is None
+            or total > self._total_bytes
+            or not (waiting := len(flow.entries))
+            or waiting >= self._flow_messages
+            or flow.bytes + size > self._flow_bytes
+        ):
+            flow = self._last = self._make_room((source, node, target), size)
+            waiting = len(flow.entries)
         deadline = now + ttl_s
-        flow.add(Entry(data, encoding, headers, now, deadline, ticket), size)
-        self._bytes += size
+        flow.entries.append(Entry(data, encoding, headers, now, deadline, ticket))
+        flow.bytes += size
+        if deadline < flow.expires_at:
+            flow.expires_at = deadline
+            if deadline < flow.wakes_at:
+                self._wake(flow, deadline)
+        self._bytes = total
         self._sent += 1
-        if deadline < flow.wakes_at:
-            self._wake(flow, deadline)
         if not flow.is_halted:
             self._ready[flow] = None
-        return flow.number, sequence
+        return flow.number, flow.base + waiting
 
     def has_room(self, target: str, size: int, *, node: str = "", source: str = "") -> bool:
         """Whether `send` would take a message of so many bytes."""
@@ -188,6 +196,7 @@ class Sender:
     def close(self) -> list[Hashable]:
         """Nothing more will be sent or heard. The tickets that never get a verdict."""
         tickets = [entry.ticket for flow in self._flows.values() for entry in flow.entries if not entry.is_over]
+        self._last = None
         self._flows.clear()
         self._numbers.clear()
         self._ready.clear()
@@ -233,6 +242,25 @@ class Sender:
 
     # --- inside
 
+    def _make_room(self, key: _Key, size: int) -> Outflow:
+        """The flow for a message, where anything about it is unusual.
+
+        Raises:
+            Overloaded: there is no room.
+        """
+        if self._bytes and self._bytes + size > self._total_bytes:
+            raise Overloaded(f"{self._bytes} bytes of messages wait for their receipts", retry_after_s=RETRY_AFTER_S)
+        flow = self._flows.get(key)
+        if flow is None:
+            return self._open(key)
+        if not flow.entries:
+            self._flows[key] = self._flows.pop(key)
+        elif flow.bytes + size > self._flow_bytes or len(flow.entries) >= self._flow_messages:
+            raise Overloaded(
+                f"{len(flow.entries)} messages to {flow.target!r} wait for their receipts", retry_after_s=RETRY_AFTER_S
+            )
+        return flow
+
     def _open(self, key: _Key) -> Outflow:
         if len(self._flows) >= self._limits.flows:
             idle = next((known for known, flow in self._flows.items() if not flow.entries), None)
@@ -250,6 +278,7 @@ class Sender:
 
     def _forget(self, key: _Key) -> None:
         flow = self._flows.pop(key)
+        self._last = None
         del self._numbers[flow.number]
         self._ready.pop(flow, None)
         flow.wakes_at = inf
