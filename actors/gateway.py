@@ -7,6 +7,7 @@ Once per loop turn in which anything came, `_pump` hands out what waits: frames 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import secrets
@@ -57,6 +58,7 @@ _BATCH_BYTES = 1 << 20
 _LOOK_SAMPLES = 4
 _REPORT_SAMPLES = 120
 _TELL_S = 1.0
+_CROWD_S = 0.05
 
 
 class GatewayActor(MajulaActor):
@@ -117,6 +119,7 @@ class GatewayActor(MajulaActor):
             module, _, name = path.partition(":")
             self._edges.append(getattr(importlib.import_module(module), name)())
         self.spawn(self._serve(), name="gateway.serve")
+        self._crowd = asyncio.Event()
         self._teller = Teller(self.incarnation, self.switch.sessions)
         self.spawn(self._tell(), name="gateway.tell")
         self._sampling = self.loop.call_later(SAMPLE_S, self._sample, now + SAMPLE_S)
@@ -141,12 +144,21 @@ class GatewayActor(MajulaActor):
         self._is_serving = True
 
     async def _tell(self) -> None:
-        """Once a second, what telemetry shows of the clients here. What it does not take is told anew when it is back."""
+        """What telemetry shows of the clients here: who comes and goes at once, figures each second. What it does not take is
+        told anew when it is back."""
         while True:
-            await asyncio.sleep(_TELL_S)
-            told = self._teller.next(time.time())
-            if told is not None and not self.send_role("telemetry", told):
-                self._teller.restart()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TELL_S):
+                    while True:
+                        await self._crowd.wait()
+                        self._crowd.clear()
+                        self._told(self._teller.crowd(time.time()))
+                        await asyncio.sleep(_CROWD_S)  # many that come at once are told of together
+            self._told(self._teller.next(time.time()))
+
+    def _told(self, figures: telemetry.ClientFigures | None) -> None:
+        if figures is not None and not self.send_role("telemetry", figures):
+            self._teller.restart()
 
     def _socket_names(self) -> list[str]:
         config = self.settings
@@ -300,6 +312,8 @@ class GatewayActor(MajulaActor):
             self._slices[table].remove(key, now)
         else:
             self._slices[table].put(key, value, now)
+        if table == SESSIONS:
+            self._crowd.set()
         self.arm_at(self._slices[table].next_deadline())
 
     def confirm(self, table: str, token: int) -> None:

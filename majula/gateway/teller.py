@@ -67,6 +67,23 @@ class Teller:
         is_first, self._is_first = self._is_first, False
         return ClientFigures(incarnation=self._incarnation, is_first=is_first, changed=tuple(changed), gone=gone)
 
+    def crowd(self, wall_s: float) -> ClientFigures | None:
+        """Who has come and gone since the last telling, without looking at anybody else; None: nobody."""
+        if self._is_first:
+            return self.next(wall_s)
+        gone = tuple(number for number in self._since.keys() - self._sessions.keys() if self._told.pop(number, None) is not None)
+        for number in gone:
+            del self._since[number]
+        changed: list[ClientFigure] = []
+        for number in sorted(self._sessions.keys() - self._told.keys()):
+            session = self._sessions[number]
+            if session.is_claimed and len(changed) < self._portion:
+                self._told[number] = _seen(session)
+                changed.append(_figure(session, self._since.setdefault(number, wall_s)))
+        if not changed and not gone:
+            return None
+        return ClientFigures(incarnation=self._incarnation, is_first=False, changed=tuple(changed), gone=gone)
+
 
 def _seen(session: Session) -> _Seen:
     """What makes a client worth telling of again, cheap to make."""

@@ -54,3 +54,27 @@ def test_many_clients_are_told_of_in_portions_each_in_its_turn() -> None:
     telling = Teller(1, node.switches[0].sessions, portion=2)
     found = [ids(telling.next(float(turn))) for turn in range(3)]
     assert [len(some) for some in found] == [2, 2, 1] and sorted(itertools.chain(*found)) == [f"c{n}" for n in range(5)]
+
+
+def test_newcomer_is_told_of_at_once_and_the_others_are_left_for_their_turn() -> None:
+    node = Node()
+    first = node.client("c1")
+    telling = Teller(1, node.switches[0].sessions)
+    telling.next(5.0)
+    first.publish("a", b"x")
+    node.client("c2")
+    assert ids(telling.crowd(5.1)) == ["c2"]
+    assert telling.crowd(5.2) is None
+    assert ids(telling.next(6.0)) == ["c1"]
+
+
+def test_client_that_leaves_is_told_of_at_once() -> None:
+    node = Node()
+    client = node.client("c1")
+    telling = Teller(1, node.switches[0].sessions)
+    telling.next(5.0)
+    number = client.session.number
+    node.switches[0].end(client.session, 6.0)
+    told = telling.crowd(6.0)
+    assert told is not None and told.gone == (number,)
+    assert telling.next(7.0) is None
