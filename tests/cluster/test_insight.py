@@ -209,7 +209,7 @@ async def test_stacks_tasks_queues_and_messages_of_a_role_are_shown(clients: Cli
     stacks, tasks = await operator.debug_stacks(gateway), await operator.debug_tasks(gateway)
     queues = await operator.debug_queues(gateway)
     assert stacks.pid == await clients.node.pid(gateway) and "run_forever" in stacks.threads[0]
-    assert any(task.name == "gateway.tell" and "_tell" in task.where for task in tasks.tasks)
+    assert any(task.name == "gateway.tell" and "asyncio" in task.where for task in tasks.tasks)
     assert any(queue.name == "router (control)" and queue.limit_bytes == 16 << 20 for queue in queues.queues)
     tap = await operator.debug_tap(gateway, for_s=1.2)
     assert {"Ping", "Pong"} <= {line.message for line in tap.lines}
