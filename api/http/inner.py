@@ -35,6 +35,19 @@ Number = Annotated[
 """A number, or its text."""
 
 
+Lifetime = Annotated[
+    float | str,
+    msgspec.Meta(
+        extra_json_schema={
+            "exclusiveMinimum": 0,
+            "maximum": 3_600,
+            "pattern": r"^(0\.[0-9]{0,3}[1-9]|[1-9][0-9]{0,2}(\.[0-9]{1,3})?|[1-2][0-9]{3}|3[0-5][0-9]{2}|3600)$",
+        }
+    ),
+]
+"""The same, up to an hour."""
+
+
 class PubParameters(msgspec.Struct, frozen=True):
     """topic: literal. msg: text or any JSON; text that is a JSON object is delivered as that object. args: JSON in its place."""
 
@@ -110,13 +123,14 @@ class ListRpcAnswer(msgspec.Struct, frozen=True):
 class SendParameters(msgspec.Struct, frozen=True):
     """target_client: empty: every client of that node. target_node: empty: this one. msg: text or any JSON.
 
-    wait_s: how long the answer may wait for a verdict.
+    wait_s: how long the answer may wait for a verdict. ttl_s: seconds in which it may be delivered.
     """
 
     target_node: Name
     target_client: Name
     msg: Any = ""
     wait_s: Number = 2
+    ttl_s: Lifetime = 60
 
 
 class SendAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -350,13 +350,10 @@ class _Document:
 _ERROR_SCHEMA: dict[str, Any] = {
     "Json": {
         "title": "Json",
-        "description": "Any JSON that every program reads alike: whole numbers have 64 bits at most, and 64 levels are enough.",
-        "anyOf": [
-            {"type": ["null", "boolean", "string"]},
-            {"type": "number", "minimum": -(1 << 63), "maximum": (1 << 64) - 1},
-            {"type": "array", "items": _JSON},
-            {"type": "object", "additionalProperties": _JSON},
-        ],
+        "description": "Any JSON that every program reads alike: whole numbers of at most 64 bits, at most 64 levels.",
+        "type": ["null", "boolean", "string", "number", "array", "object"],
+        "items": _JSON,
+        "additionalProperties": _JSON,
     },
     "Refusal": {
         "title": "Refusal",
@@ -412,6 +409,8 @@ def _any_json(schema: dict[str, Any]) -> dict[str, Any]:
         found["additionalProperties"] = _JSON
     if "items" in found:
         found["items"] = _any_json(found["items"])
+    if "anyOf" in found and all(one.keys() == {"type"} and one["type"] != "object" for one in found["anyOf"]):
+        found["type"] = [one["type"] for one in found.pop("anyOf")]
     if "anyOf" in found:
         found["anyOf"] = [_any_json(one) for one in found["anyOf"]]
     return found
@@ -432,7 +431,9 @@ def _object(fields: dict[str, Any], required: list[str], *, more: bool = False) 
 def _body(schema: dict[str, Any], *, required: bool, form: bool = False) -> dict[str, Any]:
     content = {"application/json": {"schema": schema}}
     if form:
-        content["application/x-www-form-urlencoded"] = {"schema": schema}
+        texts = {name: _as_text(one) for name, one in schema["properties"].items()}
+        more = {"type": "string"}
+        content["application/x-www-form-urlencoded"] = {"schema": schema | {"properties": texts, "additionalProperties": more}}
     return {"required": required, "content": content}
 
 

@@ -89,6 +89,8 @@ def as_text(parameters: dict[str, Any], name: str) -> str:
     if value is None:
         raise InvalidRequest(f"the parameter {name} is missing")
     if isinstance(value, bool | int | float):
+        if not -(1 << 63) <= value < 1 << 64:
+            raise InvalidRequest(f"the parameter {name} is text; this number is too large for a name")
         value = str(value)
     if not isinstance(value, str):
         raise InvalidRequest(f"the parameter {name} is text")
