@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -18,6 +19,19 @@ _log = logging.getLogger("majula.sdk")
 
 Callback = Callable[[Message], object] | Callable[[Message], Awaitable[object]]
 ErrorCallback = Callable[[Message, Exception], object]
+
+
+class RunCallback(ABC):
+    """An async callback that takes several messages at one time, for whom the way to each costs more than the message."""
+
+    @abstractmethod
+    async def __call__(self, message: Message) -> object:
+        """One message."""
+
+    @abstractmethod
+    async def take_run(self, messages: list[Message], is_over: Callable[[], bool]) -> list[tuple[Message, Exception]]:
+        """Each in turn, until `is_over`; the errors that it ended with."""
+
 
 MAX_QUEUED = 65_536
 MAX_QUEUED_BYTES = 64 << 20
@@ -87,7 +101,8 @@ class Subscription:
         self._callback: Callable[[Message], Any] | None = callback
         self._is_direct = callback is not None and not is_async(callback)
         if callback is not None and not self._is_direct:
-            self._consumer = owner.spawn(self._consume(callback), name=f"majula subscription {topic}")
+            taking = self._consume_runs(callback) if isinstance(callback, RunCallback) else self._consume(callback)
+            self._consumer = owner.spawn(taking, name=f"majula subscription {topic}")
 
     @property
     def queued(self) -> int:
@@ -201,6 +216,15 @@ class Subscription:
             try:
                 await callback(message)
             except Exception as error:
+                self._failed(message, error)
+
+    async def _consume_runs(self, callback: RunCallback) -> None:
+        while not self._ended:
+            if not self._queue:
+                await self._arrival()
+                continue
+            run = [self._pop() for _ in range(min(len(self._queue), _TURN))]
+            for message, error in await callback.take_run(run, lambda: self._ended):
                 self._failed(message, error)
 
     def _pop(self) -> Message:

@@ -74,6 +74,9 @@ class Attached:
     def _handed(self, callback: Callable[..., Any] | None) -> Any:
         return None if callback is None else self._thread.handed(callback)
 
+    def _run_handed(self, callback: Callable[..., Any] | None) -> Any:
+        return None if callback is None else self._thread.run_handed(callback)
+
     def _told(self, callback: Callable[..., object] | None) -> Any:
         return None if callback is None else self._thread.told(callback)
 

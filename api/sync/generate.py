@@ -76,8 +76,9 @@ def _imports(tree: ast.Module) -> list[str]:
 
 def _method(node: _Method) -> list[str]:
     _, *others = node.args.posonlyargs + node.args.args
-    given = [_argument(one) for one in others] + [f"{one.arg}={_argument(one)}" for one in node.args.kwonlyargs]
     returns = ast.unparse(node.returns) if node.returns else "None"
+    given = [_argument(one, returns) for one in others]
+    given += [f"{one.arg}={_argument(one, returns)}" for one in node.args.kwonlyargs]
     name = f"self._async.{node.name}"
     decorators = [f"    @{ast.unparse(one)}" for one in node.decorator_list]
     if decorators:
@@ -97,10 +98,11 @@ def _method(node: _Method) -> list[str]:
     return [*decorators, head, _docstring(node), f"        {'' if returns == 'None' else 'return '}{value}"]
 
 
-def _argument(one: ast.arg) -> str:
+def _argument(one: ast.arg, returns: str) -> str:
     kind = ast.unparse(one.annotation) if one.annotation else ""
     if "Callback" in kind or "Callable" in kind:
-        return f"self.{'_told' if 'Error' in kind else '_handed'}({one.arg})"
+        way = "_told" if "Error" in kind else "_run_handed" if returns == "Subscription" else "_handed"
+        return f"self.{way}({one.arg})"
     return one.arg
 
 

@@ -127,4 +127,4 @@ class Messaging(Publishing, Asking):
         Args:
             callback: as for `subscribe`; None: iterate.
         """
-        return self._subscribed(self._thread.wait(self._async.presence(self._handed(callback))))
+        return self._subscribed(self._thread.wait(self._async.presence(self._run_handed(callback))))

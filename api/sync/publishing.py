@@ -87,7 +87,7 @@ class Publishing(Attached):
             self._thread.wait(
                 self._async.subscribe(
                     topic,
-                    self._handed(callback),
+                    self._run_handed(callback),
                     queue=queue,
                     retained=retained,
                     sync=sync,

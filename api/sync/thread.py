@@ -14,6 +14,8 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
+from majula.api.sdk.message import Message
+from majula.api.sdk.subscription import RunCallback
 from majula.errors import ConnectionLost, InvalidRequest
 
 R = TypeVar("R")
@@ -56,11 +58,12 @@ class LoopThread:
         """
         try:
             self._check_caller()
-        except BaseException:
+            future = self._submit(_await(awaitable))
+        except BaseException:  # Ctrl-C among them
             if inspect.iscoroutine(awaitable):
                 awaitable.close()
             raise
-        return self._result(self._submit(_await(awaitable)))
+        return self._result(future)
 
     def call(self, function: Callable[P, R], /, *arguments: P.args, **keywords: P.kwargs) -> R:
         """The result of a plain function that is called in the loop."""
@@ -86,6 +89,15 @@ class LoopThread:
             return await self._loop.run_in_executor(self._workers, functools.partial(callback, *arguments, **keywords))
 
         return hand
+
+    def run_handed(self, callback: Callable[[Message], Any]) -> RunCallback:
+        """The same for a callback of messages, several of which cross at one time: a step costs as much as twenty of them.
+
+        Raises:
+            InvalidRequest: it is async, or cannot be called.
+        """
+        _check_plain(callback)
+        return _Crossing(callback, self._loop, self._workers)
 
     def told(self, callback: Callable[..., object]) -> Callable[..., None]:
         """A plain function of the program that is told something, in the order of the telling, and cannot hold up the loop."""
@@ -156,6 +168,32 @@ class LoopThread:
         except BaseException:
             future.cancel()
             raise
+
+
+class _Crossing(RunCallback):
+    """A plain callback in the callback threads."""
+
+    def __init__(
+        self, callback: Callable[[Message], Any], loop: asyncio.AbstractEventLoop, workers: concurrent.futures.Executor
+    ) -> None:
+        self._callback, self._loop, self._workers = callback, loop, workers
+
+    async def __call__(self, message: Message) -> object:
+        return await self._loop.run_in_executor(self._workers, self._callback, message)
+
+    async def take_run(self, messages: list[Message], is_over: Callable[[], bool]) -> list[tuple[Message, Exception]]:
+        return await self._loop.run_in_executor(self._workers, self._each, messages, is_over)
+
+    def _each(self, messages: list[Message], is_over: Callable[[], bool]) -> list[tuple[Message, Exception]]:
+        failed: list[tuple[Message, Exception]] = []
+        for message in messages:
+            if is_over():
+                break
+            try:
+                self._callback(message)
+            except Exception as error:
+                failed.append((message, error))
+        return failed
 
 
 async def _await(awaitable: Awaitable[R]) -> R:

@@ -114,6 +114,54 @@ async def test_a_callback_gets_messages_one_after_the_other(gateway: FakeGateway
     await run(program)
 
 
+async def test_a_callback_that_ends_its_subscription_is_not_called_again(gateway: FakeGateway) -> None:
+    def program() -> None:
+        got: list[int] = []
+        done = threading.Event()
+        with majula.sync.connect(gateway.address) as client:
+
+            def take(message: majula.Message) -> None:
+                got.append(message.payload)
+                subscription.unsubscribe()
+                done.set()
+
+            subscription = client.subscribe("t", take)
+            for number in range(10):
+                client.publish_nowait("t", number)
+            client.flush()
+            assert done.wait(30)
+            client.flush()
+        assert got == [0]
+
+    await run(program)
+
+
+async def test_what_a_callback_raises_is_told_and_the_next_message_comes(gateway: FakeGateway) -> None:
+    def program() -> None:
+        got: list[float] = []
+        told: list[tuple[object, str]] = []
+        done = threading.Event()
+
+        def take(message: majula.Message) -> None:
+            got.append(1 / message.payload)
+            if message.payload == 5:
+                done.set()
+
+        def on_error(message: majula.Message, error: Exception) -> None:
+            told.append((message.payload, type(error).__name__))
+
+        with majula.sync.connect(gateway.address) as client:
+            subscription = client.subscribe("t", take, on_error=on_error)
+            for number in (2, 0, 4, 5):
+                client.publish("t", number)
+            assert done.wait(30)
+            client.flush()
+            assert subscription.failures == 1
+        assert (got, told) == ([0.5, 0.25, 0.2], [(0, "ZeroDivisionError")])
+
+    await run(program)
+
+
 async def test_functions_run_side_by_side_and_their_errors_reach_the_caller(gateway: FakeGateway) -> None:
     def program() -> None:
         both = threading.Barrier(2)
@@ -296,7 +344,7 @@ async def test_ctrl_c_ends_a_program_that_waits_and_its_session(gateway: FakeGat
     process.send_signal(signal.SIGINT)
     _, errors = await process.communicate()
     assert process.returncode in {1, -signal.SIGINT}
-    assert errors.decode().strip().splitlines()[-1] == "KeyboardInterrupt"
+    assert "KeyboardInterrupt" in errors.decode().splitlines()
     assert gateway.of(Bye)
 
 
