@@ -172,11 +172,23 @@ class Node:
         return {role["role"]: role for role in (await self.status())["roles"]}
 
     async def pid(self, role: str) -> int:
-        """The process of a role."""
-        roles = await self.roles()
-        if role not in roles:
-            raise InvalidRequest(f"this node has no role {role!r}; it has {', '.join(sorted(roles))}")
-        return int(roles[role]["pid"])
+        """The process of a role; while it is being started again, that of its next life.
+
+        Raises:
+            InvalidRequest: the node has no such role, or it is in quarantine.
+        """
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                roles = await self.roles()
+                if role not in roles:
+                    raise InvalidRequest(f"this node has no role {role!r}; it has {', '.join(sorted(roles))}")
+                found = roles[role]
+                if found["state"] == "quarantined":
+                    raise InvalidRequest(f"{role} is in quarantine and has no process")
+                # What a supervisor too busy to answer said earlier may be a process that is gone.
+                if found["is_fresh"] and found["pid"] > 0:
+                    return int(found["pid"])
+                await asyncio.sleep(0.005)
 
     async def wait_ready(self) -> dict[str, Any]:
         """The first status in which every role serves."""
