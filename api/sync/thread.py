@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import importlib
 import inspect
@@ -61,7 +62,8 @@ class LoopThread:
             future = self._submit(_await(awaitable))
         except BaseException:  # Ctrl-C among them
             if inspect.iscoroutine(awaitable):
-                awaitable.close()
+                with contextlib.suppress(ValueError, RuntimeError):  # the loop has it already
+                    awaitable.close()
             raise
         return self._result(future)
 
