@@ -19,7 +19,7 @@ import majula
 from majula.api.cli.asking import failures
 from majula.api.cli.control import ask
 from majula.api.cli.find import CONTROL
-from majula.errors import MajulaError, RemoteError, Unavailable
+from majula.errors import MajulaError, NoRoute, RemoteError, Unavailable
 
 Echo = Callable[[str], None]
 
@@ -110,6 +110,7 @@ async def _talk(run_dir: Path, echo: Echo) -> None:
     async with majula.connect(address, client_id="weather") as weather, majula.connect(address, client_id="reader") as reader:
         await _show_topics(weather, reader, echo)
         await _show_calls(weather, reader, echo)
+        await _show_messages(weather, reader, echo)
 
 
 async def _show_topics(weather: majula.Client, reader: majula.Client, echo: Echo) -> None:
@@ -143,3 +144,15 @@ async def _show_calls(weather: majula.Client, reader: majula.Client, echo: Echo)
         await reader.call("convert", {"celsius": -300})
     except RemoteError as error:
         echo(f"  convert(celsius=-300) -> {error.type}: {error.message}")
+
+
+async def _show_messages(weather: majula.Client, reader: majula.Client, echo: Echo) -> None:
+    echo("\nprivate messages: `reader` writes to `weather`, in order, once, and learns whether it arrived")
+    for text in ("is it raining in oslo?", "and in rome?"):
+        state = await reader.send("weather", text)
+        message = await anext(weather.messages())
+        echo(f"  weather got {message.payload!r} from {message.source}: {state}")
+    try:
+        await reader.send("nobody", "hello?", ttl_s=0.5)
+    except NoRoute as error:
+        echo(f"  to nobody: {error.code}")
