@@ -1,4 +1,4 @@
-"""What the paths of the inner circle take and answer, for the API document.
+"""What HTTP takes and answers where it differs from the operations, for the API document: the paths of the inner circle.
 
 They are wider than the operations behind them: every path takes GET and POST, parameters come by query, form or JSON, and text is
 taken where a number or an object is meant, because that is what programs send that were written for the system before this one.
@@ -150,6 +150,16 @@ class SendAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class ReceiveParameters(msgspec.Struct, frozen=True):
     """No parameters: the client is named in the path."""
+
+
+class CallResult(msgspec.Struct, frozen=True):
+    """result: what the function returned; a failure has the status of its code."""
+
+    result: Any
+
+
+ANSWERS: dict[str, type[msgspec.Struct]] = {"rpc.call": CallResult}
+"""Below `/majula/v1`: by operation, where HTTP says by its status what the operation's answer has a field for."""
 
 
 class InnerPath(msgspec.Struct, frozen=True):

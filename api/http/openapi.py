@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from majula.api.http import planned
-from majula.api.http.inner import INNER_PATHS, PRINTABLE
+from majula.api.http.inner import ANSWERS, INNER_PATHS, PRINTABLE
 from majula.errors import (
     CrossSite,
     DeadlineExceeded,
@@ -110,12 +110,13 @@ class _Document:
         self._operations = all_operations()
         types: list[type] = [operation.request for operation in self._operations]
         types += [one for o in self._operations for one in (o.answer, o.begun) if one is not None]
+        types += ANSWERS.values()
         for inner in INNER_PATHS.values():
             types += [inner.parameters, *([inner.answer] if inner.answer is not None else [])]
         refs, self._schemas = msgspec.json.schema_components(types, ref_template=_REF)
         self._refs = dict(zip(types, refs, strict=True))
         self._paths: dict[str, dict[str, Any]] = {}
-        self._statuses: dict[int, set[str]] = {}
+        self._refusals: dict[str, tuple[int, frozenset[str]]] = {}
 
     def build(self, short_paths: Mapping[str, str]) -> dict[str, Any]:
         named = {operation.name: operation for operation in self._operations}
@@ -144,7 +145,7 @@ class _Document:
             "paths": dict(sorted(self._paths.items())),
             "components": {
                 "schemas": {name: schema for name, schema in sorted(self._schemas.items()) if name in used} | _ERROR_SCHEMA,
-                "responses": {f"Refused{status}": self._refused(status) for status in sorted(self._statuses)},
+                "responses": {name: self._refused(*what) for name, what in sorted(self._refusals.items())},
                 "securitySchemes": {
                     "token": {"type": "http", "scheme": "bearer", "description": "A token of this node, `mjl_...`."},
                 },
@@ -186,7 +187,8 @@ class _Document:
         elif operation.answer is None:
             found["204"] = {"description": "Done."}
         else:
-            found[str(operation.success)] = self._answer(operation.answer, made=bool(operation.made))
+            answer = ANSWERS.get(operation.name, operation.answer)
+            found[str(operation.success)] = self._answer(answer, made=bool(operation.made))
             if links := self._links(operation.made):
                 found[str(operation.success)]["links"] = links
         if operation.begun is not None:
@@ -316,14 +318,19 @@ class _Document:
         return fields, list(schema.get("required", ()))
 
     def _errors(self, errors: Iterable[type[MajulaError]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        codes: dict[int, set[str]] = {}
         for error in errors:
-            self._statuses.setdefault(error.status, set()).add(error.code)
-            found[str(error.status)] = {"$ref": f"#/components/responses/Refused{error.status}"}
-        return dict(sorted(found.items()))
+            codes.setdefault(error.status, set()).add(error.code)
+        found: dict[str, Any] = {}
+        usual = {error.code for error in _ANY}
+        for status, named in sorted(codes.items()):
+            name = ".".join([f"Refused{status}", *sorted(named - usual)])
+            self._refusals[name] = (status, frozenset(named))
+            found[str(status)] = {"$ref": f"#/components/responses/{name}"}
+        return found
 
-    def _refused(self, status: int) -> dict[str, Any]:
-        codes = ", ".join(f"`{code}`" for code in sorted(self._statuses[status]))
+    def _refused(self, status: int, named: frozenset[str]) -> dict[str, Any]:
+        codes = ", ".join(f"`{code}`" for code in sorted(named))
         found: dict[str, Any] = {
             "description": f"Refused: {codes}.",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},

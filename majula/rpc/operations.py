@@ -48,10 +48,11 @@ class UnregisterRequest(msgspec.Struct, frozen=True):
 
 
 class CallRequest(msgspec.Struct, frozen=True):
-    """function, its arguments, and who is to answer: a client id or `init` (the node's own), empty: the gateway chooses.
+    """function: its name. arguments: any value; most functions take an object. provider: a client id or `init` (the node's own);
+    empty: the gateway chooses. node: where the provider is; empty: any. headers: handed on to the provider.
 
     timeout_ms: the deadline travels with the call. idempotent: another provider may be tried after a failure.
-    wait: over HTTP alone; false: answer at once with the call's name, its result is fetched by `calls.fetch`.
+    wait: over HTTP alone: false answers at once with the call's name, its result is fetched by `calls.fetch`.
     """
 
     function: FunctionName

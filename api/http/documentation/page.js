@@ -32,6 +32,7 @@ function typeOf(spec, schema, depth = 0) {
     if (!found.type) return [...types].join(" | ");
   }
   if (found.type === "array") return `list of ${typeOf(spec, found.items || {}, depth + 1)}`;
+  if (found.title === "Json") return "any JSON";
   if (found.type === "object" && found.title) return found.title;
   return Array.isArray(found.type) ? found.type.join(" | ") : found.type || "any";
 }
