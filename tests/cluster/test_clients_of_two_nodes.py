@@ -48,7 +48,7 @@ async def test_messages_and_functions_stay_at_their_node(two: tuple[Clients, Cli
 async def test_a_client_without_an_address_is_told_both(two: tuple[Clients, Clients], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(two[0].node.run_dir.parents[1]))
     monkeypatch.delenv("MAJULA_ADDRESS", raising=False)
-    with pytest.raises(NotFound) as caught:
+    with pytest.raises(Conflict) as caught:
         majula.connect()
     assert all(clients.address() in str(caught.value) for clients in two)
 
