@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import majula
-from majula.errors import NoProvider, NotFound
+from majula.errors import Conflict, NoProvider
 from tests.cluster.node_clients import Clients
 from tests.cluster.node_rig import NodeRig
 
