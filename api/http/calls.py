@@ -20,7 +20,7 @@ from majula.api.http.wording import json_answer
 from majula.errors import Cancelled, LimitReached, MajulaError, NotFound, Overloaded, from_code
 from majula.gateway.edge import EdgeContext
 from majula.gateway.exchange import Exchange
-from majula.gateway.operations import CallLine, FetchRequest
+from majula.gateway.operations import CallLine, FetchRequest, GiveUpRequest
 from majula.wire.headers import AnyHeader, Call, Cancel, Error, Fault, Result
 from majula.wire.package import to_json_text
 
@@ -169,7 +169,7 @@ async def fetch(context: EdgeContext, http: web.Request, request: FetchRequest) 
     return json_answer(call.line)
 
 
-async def cancel(context: EdgeContext, http: web.Request, request: FetchRequest) -> web.StreamResponse:
+async def cancel(context: EdgeContext, http: web.Request, request: GiveUpRequest) -> web.StreamResponse:
     """`DELETE /majula/v1/calls/{call}`."""
     calls = http.app[STARTED_CALLS]
     call = await calls.find(http, request.call)

@@ -68,6 +68,12 @@ class FetchRequest(msgspec.Struct, frozen=True):
     wait_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
 
 
+class GiveUpRequest(msgspec.Struct, frozen=True):
+    """call: its name."""
+
+    call: str
+
+
 OPEN = Operation(
     name="sessions.open",
     summary="Open a session over HTTP: with its event stream and its packages, a whole client.",
@@ -134,7 +140,7 @@ FETCH = Operation(
 CANCEL = Operation(
     name="calls.cancel",
     summary="Give up a call that was started, and forget it; the provider is told.",
-    request=FetchRequest,
+    request=GiveUpRequest,
     answer=CallLine,
     scope="",
     scope_field="call",

@@ -63,9 +63,12 @@ async def test_the_guide_is_true(tmp_path: Path) -> None:
                 await process.wait()
 
 
-async def test_the_program_of_the_guide_prints_what_the_guide_says(tmp_path: Path) -> None:
-    (program,) = [block.text for block in blocks_of(GUIDE) if block.language == "python"]
-    (expected,) = [block.text for block in blocks_of(GUIDE) if block.language == "text"]
+PROGRAMS = [block.text for block in blocks_of(GUIDE) if block.language == "python"]
+PRINTED = [block.text for block in blocks_of(GUIDE) if block.language == "text"]
+
+
+@pytest.mark.parametrize(("program", "expected"), list(zip(PROGRAMS, PRINTED, strict=True)))
+async def test_each_program_of_the_guide_prints_what_the_guide_says(tmp_path: Path, program: str, expected: str) -> None:
     async with NodeRig(tmp_path / "node", module="majula.runner", node_id="node1") as node:
         process = await run(sys.executable, "-c", program.replace("18080", str(node.ports[0])))
         async with asyncio.timeout(PATIENCE_S):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from majula.api.http import paths_reference
 from majula.api.http.reference import render
 from majula.errors import BY_CODE, CallerError, MajulaError, NotNow, OwnError, PeerError
 
@@ -13,6 +14,11 @@ BRANCHES = {MajulaError, CallerError, PeerError, OwnError, NotNow}
 
 def test_the_document_is_what_the_tree_says() -> None:
     assert DOCUMENT.read_text() == render(), "run: python -m majula.api.http.reference > docs/reference/errors.md"
+
+
+def test_the_reference_of_paths_is_what_is_declared() -> None:
+    there = (DOCUMENT.parent / "http.md").read_text()
+    assert there == paths_reference.render(), "run: python -m majula.api.http.paths_reference > docs/reference/http.md"
 
 
 def test_every_code_stands_in_the_document_once() -> None:
