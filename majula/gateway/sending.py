@@ -270,7 +270,7 @@ class Sending:
 
     def _message(self, encoding: Encoding, body: bytes) -> tuple[Encoding, bytes]:
         if encoding == JSON:
-            data = bytes(_body_of_json(body).message) or b"null"
+            data = (bytes(_body_of_json(body).message) if body else b"") or b"null"
         else:
             encoding, data = MSGPACK, bytes(_body_of_msgpack(body).message) if body else b"\xc0"
             data = data or b"\xc0"

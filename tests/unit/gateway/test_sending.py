@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -535,3 +535,12 @@ def test_each_message_comes_once_in_the_order_of_its_sender(steps: list[tuple[st
             read(name)
         node.advance(1.0)
     assert got == sent
+
+
+@pytest.mark.parametrize(("encoding", "nothing"), [(JSON, b"null"), (MSGPACK, b"\xc0")])
+def test_broadcast_without_parameters_is_one_of_nothing(encoding: Literal[1, 2], nothing: bytes) -> None:
+    node = Node()
+    ann, bob = node.client("ann"), seed(node, "bob")
+    ann.send(Request(1, "messages.broadcast", encoding))
+    assert [split_run(body) for header, body in bob.frames() if isinstance(header, Send)] == [[nothing]]
+    assert [type(header) for header in ann.headers()] == [Reply]
