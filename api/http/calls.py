@@ -55,6 +55,7 @@ class StartedCall:
         self.bytes = 0
         self.forget_at = 0.0
         self.ended = asyncio.Event()
+        """Or there is no use in waiting any longer."""
 
 
 class StartedCalls:
@@ -128,6 +129,11 @@ class StartedCalls:
             call.exchange.tell(Cancel(call.number), b"", self._context.loop.time())
             self._settle(call, CallLine(call.name, "cancelled", None, Cancelled("the call was given up").to_dict()))
         self._forget(call)
+
+    def drain(self) -> None:
+        """The gateway stops: who waits hears how it stands, instead of holding up the end."""
+        for call in self._calls.values():
+            call.ended.set()
 
     def sweep(self, now: float) -> None:
         """Called about twice a second: forget what is old."""

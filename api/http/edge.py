@@ -129,8 +129,9 @@ class HttpEdge:
             connection.drain()
         for websocket in list(self.websockets):
             websocket.drain()
-        if self._sessions is not None:
+        if self._sessions is not None and self._calls is not None:
             self._sessions.drain()
+            self._calls.drain()
         try:
             async with asyncio.timeout(max(0.0, deadline - self.context.loop.time())):
                 await self._idle.wait()

@@ -226,7 +226,8 @@ class SessionStream:
 
 
 class Sessions:
-    """The HTTP sessions of one gateway, by name. As many as the gateway has connections at most: each is one of its clients."""
+    """The HTTP sessions of one gateway, by name: half as many as it serves connections. They cost whoever opens them nothing to
+    hold, and must leave room for those that do."""
 
     def __init__(self, context: EdgeContext) -> None:
         self._context = context
@@ -242,6 +243,9 @@ class Sessions:
             Conflict: another session holds the id.
             InvalidRequest, LimitReached, Draining: as `EdgeContext.admit`.
         """
+        most = self._context.settings.limits.connections // 2
+        if len(self._sessions) >= most:
+            raise LimitReached("this gateway has as many HTTP sessions as it takes", limit="http_sessions", retry_after_s=1.0)
         session = HttpSession(self._context, idle_s=request.idle_s, speaks_flows=request.flows)
         secret = http.headers.get(SECRET_HEADER, "")
         session.begin(await admit_for(self._context, http, session, client_id=request.client, secret=secret))

@@ -105,6 +105,16 @@ async def test_a_call_that_is_given_up_is_forgotten_with_its_last_state(served: 
     assert served.edge.statistics()["http_calls_begun"] == 0
 
 
+async def test_who_waits_does_not_hold_up_a_drain(served: Served, web: aiohttp.ClientSession, provider: RawWebSocket) -> None:
+    call = await begin(web, "slow")
+    waiting = asyncio.create_task(line(web, call, wait_s=60))
+    await provider.receive_json()
+    while not served.edge.statistics()["http_in_flight"]:
+        await asyncio.sleep(0)
+    await served.edge.drain(served.gateway.loop.time() + 30)
+    assert (await waiting)["state"] == "open"
+
+
 async def test_a_result_is_forgotten_after_a_minute(served: Served, web: aiohttp.ClientSession) -> None:
     call = await begin(web, "add", provider="init", arguments={"a": 1, "b": 2})
     await line(web, call, wait_s=10)

@@ -266,6 +266,16 @@ async def test_refusals_that_nobody_reads_end_the_session(
     assert served.gateway.switch.session_of("babbler") is None
 
 
+async def test_sessions_leave_half_of_a_gateway_to_others() -> None:
+    async with serve_http(GatewayLimits(connections=8)) as served, aiohttp.ClientSession(served.url) as web:
+        for _ in range(4):
+            await HttpClient.open(web)
+        async with web.post(BASE, json={}) as response:
+            assert (response.status, (await response.json())["code"]) == (429, "limit_reached")
+            assert response.headers["Retry-After"] == "1"
+        assert len(served.gateway.switch.sessions) == 4
+
+
 async def test_a_draining_gateway_ends_streams_with_advice_and_sessions_without_one(
     served: Served, web: aiohttp.ClientSession
 ) -> None:
