@@ -1,0 +1,1 @@
+"""Pages of a gateway in a headless Chromium."""
