@@ -29,7 +29,7 @@ SWEEP_S = 0.5
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, Majula-Session",
     "Access-Control-Max-Age": "600",
 }
 """What a page of an allowed origin may send; a browser asks before it does."""
@@ -239,6 +239,7 @@ class HttpEdge:
         origin = request.headers.get("Origin", "").lower()
         if origin and origin in self.rules.origins:
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = "Location, Retry-After"
             response.headers["Vary"] = "Origin"
             response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         if self.is_draining:
