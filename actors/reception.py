@@ -158,6 +158,7 @@ class Reception:
             claimed_at=self._gateway.loop.time(),
             surface=surface,
             agent=_printable(agent),
+            who=identity.who,
         )
         request, effects = self._admission.claim(claimant, claimant.claimed_at)
         verdict = self._verdicts[request] = self._gateway.loop.create_future()
@@ -229,6 +230,13 @@ class Reception:
         identity = identity or self._gateway.switch.accounts.anybody()
         if label:
             identity.check_client(check_name(label, what="client"))
+            if label in _RESERVED:
+                raise InvalidRequest(f"the client id {label!r} stands for the node itself")
+            # Others see the label as the name of who speaks. A stream only reads, and what it may read its scope says. Where
+            # nobody has to say who he is, anybody may use any name.
+            is_bound = surface != "sse" and not self._gateway.switch.accounts.is_open
+            if is_bound and self._admission.is_of_another(label, identity.who):
+                raise Conflict(f"the client id {label!r} is in use by somebody else", client_id=label)
         if identity.token is not None and identity.token.single_use:
             raise PermissionDenied("a single-use token opens one session that owns its client id; this request opens none")
         self._gateway.switch.load.check()

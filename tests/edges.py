@@ -110,6 +110,10 @@ class LocalGateway:
         identity = identity or self.switch.accounts.anybody()
         if label:
             identity.check_client(label)
+            held = self.switch.session_of(label)
+            is_bound = surface != "sse" and not self.switch.accounts.is_open
+            if is_bound and held is not None and held.who != identity.who:
+                raise Conflict(f"the client id {label!r} is in use by somebody else", client_id=label)
         self.switch.load.check()
         return self.switch.open(
             connection,

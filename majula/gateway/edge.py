@@ -61,6 +61,7 @@ class EdgeContext(Protocol):
             InvalidRequest, Unauthorized, LimitReached, Draining, Overloaded: as above. LimitReached also where more was sent
                 than is allowed.
             PermissionDenied: as above, and for a single-use token, which opens a session that owns its id or nothing.
+            Conflict: somebody else has the id that the label says; a stream (`sse`), which speaks to nobody, is not asked.
         """
 
     def wake(self) -> None:

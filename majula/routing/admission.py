@@ -165,6 +165,12 @@ class Admission:
         """The session that has an id on this node, here or at another gateway."""
         return self._own.get(client_id) or self._others.get(client_id)
 
+    def is_of_another(self, client_id: str, who: str) -> bool:
+        """Whether somebody else than `who` has this id now, here or at another gateway."""
+        found = self.where(client_id)
+        # Without a surface it is a grant of the router whose gateway has not told yet who it is: for some milliseconds.
+        return found is not None and found.surface != "" and found.who != who
+
     def sessions(self) -> Iterable[Session]:
         """All sessions of the node, the own ones first."""
         yield from self._own.values()

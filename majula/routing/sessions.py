@@ -36,6 +36,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
         claimed_at: monotonic second at which the id was asked for.
         surface: how it is attached: `native`, `websocket`, `http`.
         agent: what the program says it is.
+        who: on whose behalf, as `gateway.accounts.Identity.who`.
     """
 
     client_id: str
@@ -45,6 +46,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     claimed_at: float
     surface: str = ""
     agent: str = ""
+    who: str = ""
 
 
 encode_session = msgspec.msgpack.Encoder().encode

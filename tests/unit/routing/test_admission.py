@@ -179,3 +179,21 @@ def test_claims_under_way_are_bounded() -> None:
         admission.claim(session(f"s{n}", client=f"c{n}"), 0.0)
     request, effects = admission.claim(session("one.more", client="one.more"), 0.0)
     assert effects == [Rejected(request, "overloaded")]
+
+
+@pytest.mark.parametrize("where", [ONE, TWO])
+def test_id_is_of_another_for_everybody_but_its_owner(where: str) -> None:
+    admission = Admission(ONE)
+    owned = Session("ann", "s1", b"secret", where, 0.0, "native", "", "tok-a")
+    if where == ONE:
+        admission.opened(owned)
+    else:
+        know(admission, owned)
+    assert admission.is_of_another("ann", "tok-b") and not admission.is_of_another("ann", "tok-a")
+    assert not admission.is_of_another("bob", "tok-b")
+
+
+def test_grant_that_does_not_say_whose_it_is_is_of_nobody_else() -> None:
+    admission = Admission(ONE)
+    know(admission, session("s1", gateway=TWO))
+    assert not admission.is_of_another("ann", "tok-b")
