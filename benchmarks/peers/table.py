@@ -14,10 +14,12 @@ from benchmarks.peers.task import Failed
 from benchmarks.peers.variants import BASE, VARIANTS
 from benchmarks.report import number, table
 
-_QUIET_CORES = 0.35
+QUIET_CORES = 0.35
 """A sample is quiet when the rest of the machine used less than this meanwhile."""
 
-_FEWEST_QUIET = 2
+FEWEST_QUIET = 2
+"""Quiet samples that are enough; with fewer the quietest stand in, and the figure is marked."""
+
 _QUIETEST = 3  # samples that stand in where quiet ones are too few
 
 
@@ -41,8 +43,8 @@ def figure(run: PeersRun, variant: str, case: str, name: str) -> Figure | None:
     None: there is no valid sample.
     """
     valid = [record for record in _records(run, variant, case) if _value(record, name) is not None]
-    quiet = [record for record in valid if _others(record) < _QUIET_CORES]
-    is_quiet = len(quiet) >= _FEWEST_QUIET
+    quiet = [record for record in valid if _others(record) < QUIET_CORES]
+    is_quiet = len(quiet) >= FEWEST_QUIET
     taken = quiet if is_quiet else sorted(valid, key=_others)[:_QUIETEST]
     values = [value for record in taken if (value := _value(record, name)) is not None]
     if not values:
@@ -61,7 +63,7 @@ def render(run: PeersRun) -> str:
     variants = [name for name in VARIANTS if any(record.variant == name for record in run.cases)]
     parts = [
         f"{run.machine.cpu}, {run.machine.cores} cores; {run.rounds} rounds of {run.seconds:g} s a case, began {run.began}.",
-        f"Median, spread (half of highest - lowest), ratio of medians to {BASE}; ~: others used {_QUIET_CORES} cores or more.\n",
+        f"Median, spread (half of highest - lowest), ratio of medians to {BASE}; ~: others used {QUIET_CORES} cores or more.\n",
         _topics(run, variants),
         _rpc(run, variants),
         _cpu(run, variants),

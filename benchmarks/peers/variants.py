@@ -131,8 +131,16 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(name="nats-uvloop", title="nats-py on uvloop", system="nats", start=_start_nats, loop="uvloop", is_usual=False),
         Variant(
-            name="majula-unix-token",
-            title="Majula, Unix socket, with accounts",
+            name="majula-tcp-token",
+            title="Majula, TCP, a token with scopes, rates",
+            system="majula",
+            start=_start_majula(lambda it: it.tcp, has_accounts=True),
+            loop="uvloop",
+            is_usual=False,
+        ),
+        Variant(
+            name="majula-unix-rates",
+            title="Majula, Unix socket, accounts and rates",
             system="majula",
             start=_start_majula(lambda it: it.unix, has_accounts=True),
             loop="uvloop",
