@@ -249,7 +249,8 @@ class PrivateMessages:
 
     def next_deadline(self) -> float:
         """When `tick` has something to do; inf: never."""
-        return min(self.sending.next_deadline(), self._sweep_at)
+        at = self.sending.next_deadline()
+        return at if at < self._sweep_at else self._sweep_at
 
     def tick(self, now: float) -> None:
         """The deadline came."""

@@ -75,6 +75,7 @@ class Questions:
             if operation.frame is Request or operation.name in self._later
         }
         self._asked: dict[int, _Asked] = {}
+        self._due_at = inf  # no later than the first deadline: one that was answered in time stays until it comes
         self._last = 0
         self._to_send: list[tuple[Role, Perform]] = []
 
@@ -100,6 +101,7 @@ class Questions:
         listen_s = getattr(request, "for_s", 0.0) if operation.name == "debug.tap" else 0.0
         deadline = now + min(ANSWER_S + listen_s, LISTEN_S)
         self._asked[self._last] = _Asked(session, header.request, encoding, operation, role, deadline)
+        self._due_at = min(self._due_at, deadline)
         caller = Caller(session.who, session.client_id, session.identity.address)
         self._to_send.append((role, Perform(self._last, operation.name, _encode_msgpack(request), caller)))
 
@@ -139,14 +141,15 @@ class Questions:
             self.undelivered(number, now)
 
     def next_deadline(self) -> float:
-        """When `tick` has something to do."""
-        return min((asked.deadline for asked in self._asked.values()), default=inf)
+        """When to call `tick`, each turn of the loop: it may then find nothing to do."""
+        return self._due_at
 
     def tick(self, now: float) -> None:
         """The deadline came."""
         for number in [number for number, asked in self._asked.items() if asked.deadline <= now]:
             asked = self._asked.pop(number)
             self._refuse(asked, DeadlineExceeded(f"{asked.role} gave no answer in time"), now)
+        self._due_at = min((asked.deadline for asked in self._asked.values()), default=inf)
 
     def _answer(self, session: Session, request: int, encoding: Encoding, answer: msgspec.Struct | None, now: float) -> None:
         if not request:

@@ -29,24 +29,24 @@ class Bucket:
         burst: at least 1.
     """
 
-    __slots__ = ("_burst_s", "_full_at", "_interval_s")
+    __slots__ = ("burst_s", "full_at", "interval_s")
 
     def __init__(self, per_s: float, burst: float) -> None:
-        self._interval_s = 1.0 / per_s
-        self._burst_s = max(burst, 1.0) / per_s
-        self._full_at = -inf
+        self.interval_s = 1.0 / per_s
+        self.burst_s = max(burst, 1.0) / per_s
+        self.full_at = -inf
 
     def take(self, amount: float, now: float) -> None:
         """Take so many, also those that are not there: a debt."""
-        self._full_at = max(self._full_at, now) + amount * self._interval_s
+        self.full_at = max(self.full_at, now) + amount * self.interval_s
 
     def wait_s(self, now: float) -> float:
         """Seconds until there is one to take; 0: there is."""
-        return max(0.0, self._full_at + self._interval_s - self._burst_s - now)
+        return max(0.0, self.full_at + self.interval_s - self.burst_s - now)
 
     def wait_for_debt_s(self, now: float) -> float:
         """Seconds until nothing is owed; 0: nothing is."""
-        return max(0.0, self._full_at - self._burst_s - now)
+        return max(0.0, self.full_at - self.burst_s - now)
 
 
 class Meter:
@@ -70,13 +70,19 @@ class Meter:
 
     def charge(self, *, messages: int, size: int, controls: int, now: float) -> float:
         """Take what was sent. Returns seconds for which nothing more is to be read."""
-        wait_s = 0.0
+        # Once a chunk and for up to six buckets: `take` and `wait_for_debt_s` written out, 0.7 us instead of 2.0.
+        paid_at = now
         for bucket in self._messages:
-            bucket.take(messages, now)
-            wait_s = max(wait_s, bucket.wait_for_debt_s(now))
+            full_at = bucket.full_at
+            bucket.full_at = full_at = (full_at if full_at > now else now) + messages * bucket.interval_s
+            if full_at - bucket.burst_s > paid_at:
+                paid_at = full_at - bucket.burst_s
         for bucket in self._size:
-            bucket.take(size, now)
-            wait_s = max(wait_s, bucket.wait_for_debt_s(now))
+            full_at = bucket.full_at
+            bucket.full_at = full_at = (full_at if full_at > now else now) + size * bucket.interval_s
+            if full_at - bucket.burst_s > paid_at:
+                paid_at = full_at - bucket.burst_s
+        wait_s = paid_at - now
         if controls and self._controls is not None:
             self._controls.take(controls, now)
             wait_s = max(wait_s, self._controls.wait_for_debt_s(now))

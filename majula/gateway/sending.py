@@ -225,8 +225,10 @@ class Sending:
 
     def next_deadline(self) -> float:
         """When `tick` has something to do; inf: never."""
-        waits_until = self._waiting[0][0] if self._waiting else inf
-        return min(self._sender.next_deadline(), waits_until, self._retry_at)
+        at = self._sender.next_deadline()
+        if self._waiting and self._waiting[0][0] < at:
+            at = self._waiting[0][0]
+        return at if at < self._retry_at else self._retry_at
 
     def tick(self, now: float) -> None:
         """The deadline came."""
