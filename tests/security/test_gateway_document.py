@@ -82,7 +82,7 @@ async def generated(node: NodeRig, token: str, folder: Path, *, examples: int) -
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_generated_requests_find_no_server_error_and_no_undocumented_answer(
+async def test_a22_generated_requests_find_no_server_error_and_no_undocumented_answer(
     node: NodeRig, token: str, tmp_path: Path
 ) -> None:
     """A22, one minute of it."""
@@ -92,7 +92,7 @@ async def test_generated_requests_find_no_server_error_and_no_undocumented_answe
 
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
-async def test_many_generated_requests_find_nothing_either(node: NodeRig, token: str, tmp_path: Path) -> None:
+async def test_a22_many_generated_requests_find_nothing_either(node: NodeRig, token: str, tmp_path: Path) -> None:
     """A22, at length."""
     await generated(node, token, tmp_path / "tool", examples=100)
 

@@ -1,4 +1,4 @@
-"""A15 on every surface: what a token does not grant is refused by whatever way it is asked for, and nothing of it has happened."""
+"""A15 on every surface: what a token does not grant is refused whichever way it is asked for, and nothing of it has happened."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def files() -> list[Path]:
     return sorted(found)
 
 
-def test_no_secret_is_compared_by_equality() -> None:
+def test_a05_no_secret_is_compared_by_equality() -> None:
     found = {(str(path.relative_to(ROOT)), text) for path in files() for text in compared(path.read_text())}
     assert found <= ALLOWED
 
@@ -58,7 +58,7 @@ def test_comparison_of_a_secret_is_found(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_lookup_takes_the_same_time_however_near_the_guess_is() -> None:
+def test_a05_lookup_takes_the_same_time_however_near_the_guess_is() -> None:
     real = make_token(bytes(range(32))).reveal()
     book = TokenBook()
     others = [make_token(bytes([n % 256, n // 256]) + bytes(30)).reveal() for n in range(1_000)]
