@@ -39,12 +39,13 @@ _TURN_S = 600.0
 
 class Turn(msgspec.Struct, frozen=True):
     """One case of one side in one round. figures: `deliveries/s`, or `calls/s` and `p50 us`; `CPU us` a message (call) in all
-    processes."""
+    processes, `cpu_us` by side."""
 
     side: str
     case: str
     round: int
     figures: dict[str, float]
+    cpu_us: dict[str, float]
     others_cores: float
 
 
@@ -140,10 +141,11 @@ def _take_turn(scope: Scope, record: BeforeRun, place: tuple[Side, str, int], op
         if isinstance(found.outcome, Failed):
             record.failures.append(f"{name}: {found.outcome.reason}")
             continue
-        turn = Turn(side.name, case, number, figures(found.outcome), found.outcome.others_cores)
+        turn = Turn(side.name, case, number, figures(found.outcome), found.outcome.cpu_us, found.outcome.others_cores)
         record.turns.append(turn)
         told = "  ".join(f"{value:,.1f} {figure}" for figure, value in turn.figures.items())
-        print(f"{number + 1}  {side.name:8} {case:10} {told}  (others {turn.others_cores:.2f} cores)", flush=True)
+        cpu = " + ".join(f"{us:.2f}" for us in turn.cpu_us.values())
+        print(f"{number + 1}  {side.name:8} {case:10} {told} = {cpu}  (others {turn.others_cores:.2f} cores)", flush=True)
 
 
 def figures(outcome: Outcome) -> dict[str, float]:
