@@ -377,7 +377,8 @@ class Attachment:
 
     def _check_not_closed(self) -> None:
         if self._core.phase is Phase.CLOSED:
-            raise ConnectionLost("the client is closed")
+            closed, reason = "the client is closed", self._state.reason
+            raise ConnectionLost(closed if reason in ("", closed) else f"{closed}: {reason}")
 
     def _give_up(self, future: asyncio.Future[Any], number: int) -> None:
         self._caller.give_up(future, number)

@@ -349,8 +349,9 @@ class SessionCore:
         if ticket is not None:
             return [Settle(ticket, error=error)]
         self._last_words = error
-        # The end of the session is told by the state that follows; what else was refused without a number nobody waits for.
-        return [] if header.method == "CLOSE" else [Refused(error, header.method)]
+        # The end of the session is told by the state that follows. A gateway that has not carried a flow refuses its receipts of who
+        # may not send, which are said again after each reconnection; the sender repeats what he misses. All else is worth a line.
+        return [] if header.method in ("CLOSE", "RECEIPT") else [Refused(error, header.method)]
 
     def _in_force(self, request: int, guarantee: str, now: float) -> list[Effect]:
         wish = self._wishes.get(self._wish_requests.pop(request))

@@ -244,3 +244,14 @@ async def test_an_acknowledgement_to_nobody_is_ignored(gateway: FakeGateway, cli
     client = await clients.connect()
     gateway.sessions[0].send(Ack(77, "gateway"))
     await client.flush()
+
+
+async def test_a_client_that_is_refused_for_good_later_says_why_to_every_later_use(
+    gateway: FakeGateway, clients: Clients
+) -> None:
+    client = await clients.connect()
+    gateway.answers[Hello] = lambda _session, _header: [encode_frame(headers.Error(0, "unauthorized", "a valid token is needed"))]
+    gateway.cut()
+    await gateway.until(lambda: clients.names()[-1] == "closed")
+    with pytest.raises(ConnectionLost, match="the client is closed: a valid token is needed"):
+        await client.publish("t", 1)

@@ -182,6 +182,13 @@ def test_a_refused_greeting_of_a_new_client_is_final() -> None:
     assert names(effects) == ["closed"]
 
 
+def test_a_refused_receipt_is_no_news() -> None:
+    # After a reconnection all flows are acknowledged again; a gateway that has not carried them refuses that of who may not send.
+    life = Life().open()
+    refused = headers.Error(0, "permission_denied", "the token does not grant send:ann", None, "RECEIPT")
+    assert life.hear(refused) == []
+
+
 def test_a_conflict_after_a_lost_connection_is_tried_again() -> None:
     life = Life().open()
     life.tell(Lost("gone"))
