@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl, unquote, unquote_plus
 
 import msgspec
 
@@ -49,7 +49,7 @@ def refusal(head: Head, rules: Rules) -> MajulaError | None:
         return CrossSite("requests from other web sites are not served; name the origin in the configuration if it is yours")
     if sum(name == "authorization" for name, _ in head.headers) > 1:
         return InvalidRequest("Authorization stands once in a request")
-    if head.query and _carries_secret(head.query):
+    if _holds_token(head.path) or (head.query and _carries_secret(head.query)):
         return InvalidRequest("a token does not belong in a URL; send it in the header Authorization: Bearer")
     return None
 
@@ -71,6 +71,10 @@ def _is_same_site(head: Head, host: str, port: str | None, rules: Rules) -> bool
         return False
     default = _DEFAULT_PORTS[rules.scheme]
     return parts[1] == rules.scheme and parts[2] == host and (parts[3] or default) == (port or default)
+
+
+def _holds_token(text: str) -> bool:
+    return TOKEN.search(text) is not None or ("%" in text and TOKEN.search(unquote(text)) is not None)
 
 
 def _carries_secret(query: str) -> bool:

@@ -165,6 +165,20 @@ async def test_a10_right_token_in_a_url_opens_nothing_and_is_not_logged(
     assert token[4:] not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "form", ["/majula/v1/tokens/{}", "/majula/pub/{}?topic=t&msg=x", "/majula/ws/{}", "/{}", "/majula/v1/tokens/%6Djl_{}"]
+)
+async def test_a10_token_in_a_path_opens_nothing_and_is_neither_answered_nor_logged(
+    guarded: Guarded, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = guarded.token("*:*")
+    url = form.format(token.removeprefix("mjl_") if "%6D" in form else token)
+    found = await exchange(guarded.port, request("GET", url, bearer(token)))
+    assert status_of(found) == 400 and token[4:].encode() not in found
+    assert token[4:] not in caplog.text
+
+
 # --- A15
 
 

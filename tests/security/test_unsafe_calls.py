@@ -47,7 +47,8 @@ GATE = {
     "import": {"pickle", "cPickle", "dill", "marshal", "shelve", "cloudpickle", "xml", "telnetlib", "ftplib"},
     "call": {
         "eval", "exec", "compile", "__import__", "loads:pickle", "loads:marshal", "system", "popen", "getoutput", "md5", "sha1",
-        "load:yaml", "full_load", "unsafe_load", "mktemp", "tempnam", "_create_unverified_context", "wrap_socket:ssl", "import_string",
+        "load:yaml", "full_load", "unsafe_load", "mktemp", "tempnam", "_create_unverified_context", "wrap_socket:ssl",
+        "import_string",
     },
     "keyword": {"shell", "verify", "verify_ssl"},
     "name": {"CERT_NONE", "check_hostname", "PROTOCOL_TLSv1", "PROTOCOL_TLSv1_1", "PROTOCOL_SSLv3", "UnsafeLoader", "FullLoader"},
