@@ -349,7 +349,7 @@ class SessionCore:
         if ticket is not None:
             return [Settle(ticket, error=error)]
         self._last_words = error
-        # The end of the session is told by the state that follows. A gateway that has not carried a flow refuses its receipts of who
+        # The end of the session is told by the state that follows. A gateway that has not carried a flow refuses receipts of who
         # may not send, which are said again after each reconnection; the sender repeats what he misses. All else is worth a line.
         return [] if header.method in ("CLOSE", "RECEIPT") else [Refused(error, header.method)]
 
