@@ -11,6 +11,9 @@ import msgspec
 
 from majula.actorsystem import frames as actor_frames
 from majula.actorsystem import pickling
+from majula.api.sdk import events
+from majula.api.sdk.session import SessionCore
+from majula.api.sdk.trust import Hidden
 from majula.auth import grants_of
 from majula.errors import MajulaError
 from majula.flow import FlowLimits, Receiver, Sender
@@ -23,8 +26,8 @@ from majula.rpc.services import ServiceMerge, Services
 from majula.tables import Merge, TableExchange
 from majula.topics.interest import InterestMerge, Interests
 from majula.topics.retained import RetainedCopy
-from majula.wire.frames import FrameReader, encode_run, split_run
-from majula.wire.headers import Receipt, Send
+from majula.wire.frames import FrameReader, encode_frame, encode_run, split_run
+from majula.wire.headers import Call, Cancel, Publish, Receipt, Request, Result, Send, Slow, Subscribe
 from tests.fuzz import shapes
 from tests.fuzz.engine import Decoder
 from tests.fuzz.wire import HEADERS, PACKED_WORDS, grow_frames, readable
@@ -178,6 +181,81 @@ def _frames_of(data: bytes) -> list[bytes]:
     return [chunk[start:end] for start, _, end in spans]
 
 
+# --- a client whose gateway lies
+
+_NOT_FOR_THE_CORE = (Publish, Call, Result, Cancel, Slow)
+
+
+def grow_answers(random: Random) -> bytes:
+    """A WELCOME and what may follow it, with the numbers that a client has in use."""
+    found = [_frame([2, 1, "n1", shapes.text(random), "s", "gateway:1", {}])] if random.random() < 0.8 else []
+    for _ in range(random.choice((1, 3, 9))):
+        number = random.choice((0, 1, 2, 3, 4, 5, -1, 2**63))
+        head = random.choice(
+            (
+                [13, number, random.choice(("gateway", "everywhere", "", "x"))],
+                [
+                    14,
+                    number,
+                    random.choice(("conflict", "unauthorized", "draining", "overloaded", "x", "")),
+                    "m",
+                    {"retry_after_s": -1},
+                    "",
+                ],
+                [12, number, random.choice((0, 1, 2))],
+                [15, number],
+                [16, number],
+                [18, random.choice(shapes.NUMBERS), "r"],
+                [2, 1, "n1", "c", "s", "g", {}],
+            )
+        )
+        found.append(_frame(head))
+    return b"".join(found) if random.random() < 0.8 else grow_frames(random)
+
+
+def _frame(head: Sequence[object]) -> bytes:
+    data = shapes.packed(head)
+    return (2 + len(data)).to_bytes(4, "little") + len(data).to_bytes(2, "little") + data
+
+
+def feed_client_session(data: bytes) -> None:
+    """The session of the Python client: nothing that comes raises, no ticket is settled twice, and each in the end."""
+    core = SessionCore(client_id="", token=Hidden("t"), agent="", random=Random(1))
+    settled: list[object] = []
+    tickets: set[object] = set()
+    now = 0.0
+
+    def step(event: events.Event) -> None:
+        for effect in core.handle(event, now):
+            match effect:
+                case events.Settle(ticket=ticket):
+                    settled.append(ticket)
+                case events.Send(header=header, body=body):
+                    encode_frame(header, body)
+                case events.Dial():
+                    dialled.append(now)
+
+    dialled: list[float] = []
+    step(events.Start())
+    for number, (header, body) in enumerate(readable(data)):
+        now += 0.3
+        if dialled:
+            dialled.clear()
+            step(events.Opened())
+        if number % 3 == 0 and number < 60:
+            wish: events.Event = events.Want(Subscribe(0, f"t{number}", sync=True), f"want-{number}", now + 5.0)
+            for event in (wish, events.Ask(Request(0, "node.info"), f"ask-{number}", now + 5.0)):
+                tickets.add(event.ticket)  # type: ignore[union-attr] # both have one
+                step(event)
+        if not isinstance(header, _NOT_FOR_THE_CORE):
+            core.heard(now)
+            step(events.Received(header, body))
+        while core.next_deadline() <= now:
+            step(events.TimerFired())
+    step(events.Close())
+    assert len(settled) == len(set(settled)) and set(settled) == tickets, "a ticket without an answer, or with two"
+
+
 # --- between actors
 
 
@@ -311,6 +389,7 @@ DECODERS = (
         (*PACKED_WORDS, *(shapes.packed([number]) for number in range(1, len(HEADERS) + 1))),
         input_bytes=2_048,
     ),
+    Decoder("client_session", feed_client_session, grow_answers, PACKED_WORDS, input_bytes=8_192),
     Decoder("tables", feed_messages, grow_messages, PACKED_WORDS, input_bytes=16_384),
     Decoder(
         "actor_frames",
