@@ -14,7 +14,7 @@ from math import inf
 import msgspec
 
 from majula.actorsystem.actor import MajulaActor
-from majula.errors import MajulaError, NotFound, Overloaded
+from majula.errors import InvalidRequest, MajulaError, NotFound, Overloaded
 from majula.messages.base import Address, Message, Role
 from majula.messages.operations import Perform, answered, refused
 from majula.messages.topics import Retain, Retained
@@ -130,6 +130,9 @@ class TopicManagerActor(MajulaActor):
             listing = TopicListing(self._interest, self._order, asked)
         except MajulaError as error:
             self.send(sender, refused(message, error))
+            return
+        except msgspec.DecodeError as error:
+            self.send(sender, refused(message, InvalidRequest(f"{message.operation}: {error}")))
             return
         self._lists += 1
         self.spawn(self._list(listing, message, sender), name="topics.list")

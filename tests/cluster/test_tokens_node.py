@@ -20,12 +20,8 @@ ADMIN = ("*:*",)
 class GuardedNode(Node):
     """Two gateways with `auth: token`."""
 
-    def _choose_ports(self) -> None:
-        super()._choose_ports()
-        text = self.config.read_text()
-        for port in self.ports:
-            text = text.replace(f"  - port: {port}\n", f"  - port: {port}\n    auth: token\n")
-        self.config.write_text(text)
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, gateways=2, entry="auth: token")
 
     async def with_token(self, token: str, gateway: int = 0, *, client_id: str = "") -> majula.Client:
         """A client by WebSocket, where a user id says nothing."""
@@ -35,7 +31,7 @@ class GuardedNode(Node):
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[GuardedNode]:
-    async with GuardedNode(tmp_path / "n", gateways=2) as found:
+    async with GuardedNode(tmp_path / "n") as found:
         yield found
 
 
