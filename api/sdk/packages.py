@@ -233,7 +233,7 @@ class JsonPackages:
                 package = _decode_package(text)
                 packages += [package] if package.packages is None else [_decode_package(raw) for raw in package.packages]
             return chunk_of(self._frames(packages))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolError(f"a package cannot be read: {error}") from None
 
     def _frames(self, packages: list[_Package]) -> list[bytes]:
@@ -313,7 +313,8 @@ class JsonPackages:
             welcome = headers.Welcome(headers.PROTOCOL_VERSION, named.node_id, named.client_id, named.secret, self._gateway)
             return encode_frame(welcome)
         number = package.id.removeprefix(_PING)
-        return encode_frame(headers.Pong(int(number))) if number.isdigit() else b""
+        is_ours = number.isascii() and number.isdigit() and len(number) < 20
+        return encode_frame(headers.Pong(int(number))) if is_ours else b""
 
 
 def chunk_of(frames: list[bytes]) -> tuple[bytes, list[Span]]:

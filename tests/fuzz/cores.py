@@ -158,7 +158,7 @@ def _serve(node: Node, client: Client, frame: bytes) -> None:
     """One frame, and what it asks of other actors, who are all away."""
     client.switch.receive(client.session, frame, ((0, 6 + int.from_bytes(frame[4:6], "little"), len(frame)),), node.now)
     for _, asked in client.switch.questions.take():
-        client.switch.questions.undelivered(asked.number, node.now)
+        client.switch.questions.hold(asked.number, asked, node.now)
     node.settle()
 
 

@@ -416,6 +416,11 @@ DECODERS = (
     Decoder("json", feed_json, grow_json, JSON_WORDS),
     Decoder("packages", feed_packages, grow_package, JSON_WORDS),
     Decoder("rendering", feed_rendering, grow_frames, (*PACKED_WORDS, *JSON_WORDS), input_bytes=16_384),
-    Decoder("client_json", feed_client_json, grow_package, (*JSON_WORDS, b"\n\n", b"data: ", b"id: ")),
+    Decoder(
+        "client_json",
+        feed_client_json,
+        grow_package,
+        (*JSON_WORDS, b"\n\n", b"data: ", b"id: ", b'"hello"', b'"ping:1"', "²".encode()),
+    ),
     Decoder("values", feed_values, grow_value, (*PACKED_WORDS, *JSON_WORDS), input_bytes=16_384),
 )

@@ -210,3 +210,14 @@ def test_what_is_no_package_ends_the_connection(text: bytes) -> None:
 
 def test_a_method_of_a_newer_gateway_is_ignored() -> None:
     assert received({"method": "SOMETHING_NEW"}) == []
+
+
+def test_endless_nesting_ends_the_connection() -> None:
+    with pytest.raises(ProtocolError):
+        packages().receive(b'{"method":"ACK","id":1,"detail":{"a":' + b"[" * 5000)
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "9" * 5000, "-1", "", "x"])
+def test_pong_of_a_number_that_is_none_is_ignored(number: str) -> None:
+    chunk, spans = packages().receive(msgspec.json.encode({"method": "ACK", "id": f"ping:{number}"}))
+    assert (chunk, spans) == (b"", [])
