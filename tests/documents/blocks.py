@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"(?:^<!-- not run: ([^\n]+) -->\n)?^```(\w*)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FILE = re.compile(r"# (\S+\.py)\n")
 
 
 class Block(NamedTuple):
-    """language: `console`, `python`, `text` ... terminal: of a console block, `terminal=NAME` behind the language."""
+    """language: `console`, `python`, `text` ... terminal: of a console block, `terminal=NAME` behind the language.
+    not_run: why no test runs it, from the comment `<!-- not run: REASON -->` in the line above; empty: one does."""
 
     language: str
     terminal: str
     text: str
+    not_run: str = ""
 
     @property
     def file_name(self) -> str:
@@ -26,7 +28,8 @@ class Block(NamedTuple):
 def blocks_of(document: str) -> list[Block]:
     """All fenced blocks that begin at the start of a line."""
     return [
-        Block(language, options.strip().removeprefix("terminal="), text) for language, options, text in _FENCE.findall(document)
+        Block(language, options.strip().removeprefix("terminal="), text, not_run)
+        for not_run, language, options, text in _FENCE.findall(document)
     ]
 
 
