@@ -28,8 +28,9 @@ async def _run(task: Task) -> None:
     system = importlib.import_module(f"benchmarks.peers.clients.{task.system}")
     kept: list[object] = []
 
-    async def connected() -> Client:
+    async def connected(number: int = 0) -> Client:
         client: Client = system.Connection(task)
+        client.number = number
         kept.append(client)
         await client.connect()
         return client
@@ -42,7 +43,7 @@ async def _run(task: Task) -> None:
             case = task.the_case()
             counters = Counters(task.counters, case.subscribers)
             for subscriber in range(task.first, task.first + task.count):
-                await (await connected()).subscribe(counters.receiver(subscriber, case.size_bytes))
+                await (await connected(subscriber)).subscribe(counters.receiver(subscriber, case.size_bytes))
             _answer(Ready())
         case "serve":
             await (await connected()).serve()

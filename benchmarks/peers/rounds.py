@@ -106,7 +106,7 @@ def _run_case(scope: Scope, server: Server, variant: Variant, case: Case, second
         return worker
 
     try:
-        if case.kind == "topic":
+        if case.is_stream:
             Counters(counters, case.subscribers, create=True)
             for task in _subscriber_tasks(common, case):
                 begin(task)
@@ -115,9 +115,7 @@ def _run_case(scope: Scope, server: Server, variant: Variant, case: Case, second
         for worker in workers:
             _expect_ready(worker)
         partners = [worker.pid for worker in workers]
-        measuring = begin(
-            msgspec.structs.replace(common, role="publish" if case.kind == "topic" else "call", partner_pids=partners)
-        )
+        measuring = begin(msgspec.structs.replace(common, role="publish" if case.is_stream else "call", partner_pids=partners))
         _expect_ready(measuring)
         answer = _answer(measuring, 2 * seconds + _STUCK_S)
         return Failed("the measuring process answered twice that it is ready") if isinstance(answer, Ready) else answer

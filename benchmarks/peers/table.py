@@ -65,7 +65,8 @@ def render(run: PeersRun) -> str:
         f"{run.machine.cpu}, {run.machine.cores} cores; {run.rounds} rounds of {run.seconds:g} s a case, began {run.began}.",
         f"Median, spread (half of highest - lowest), ratio of medians to {BASE}; ~: others used {QUIET_CORES} cores or more.\n",
         _topics(run, variants),
-        _rpc(run, variants),
+        _rpc(run, variants, "rpc", "RPC, 128 B: one at a time, then in flight"),
+        _rpc(run, variants, "ping", "Private messages, 128 B, there and back: one at a time, then in flight"),
         _cpu(run, variants),
         _servers(run),
         _targets(run),
@@ -104,20 +105,20 @@ def _rows(variants: Sequence[str], cells: Sequence[Sequence[str]]) -> list[list[
 
 
 def _topics(run: PeersRun, variants: Sequence[str]) -> str:
-    cases = [case for case in CASES.values() if case.kind == "topic" and any(record.case == case.name for record in run.cases)]
+    cases = [case for case in CASES.values() if case.is_stream and any(record.case == case.name for record in run.cases)]
     rows = _rows(variants, [[_cell(run, name, case.name, "deliveries_per_s") for case in cases] for name in variants])
     return table("Topics: deliveries/s", ["variant", *(case.title for case in cases)], rows) if rows else ""
 
 
-def _rpc(run: PeersRun, variants: Sequence[str]) -> str:
+def _rpc(run: PeersRun, variants: Sequence[str], case: str, title: str) -> str:
     columns = {
         "p50 us": "p50_us",
         "p99 us": "p99_us",
         f"{IN_FLIGHT} in flight, calls/s": "calls_per_s",
         "their p99 us": "in_flight_p99_us",
     }
-    rows = _rows(variants, [[_cell(run, name, "rpc", field) for field in columns.values()] for name in variants])
-    return table("RPC, 128 B: one at a time, then in flight", ["variant", *columns], rows) if rows else ""
+    rows = _rows(variants, [[_cell(run, name, case, field) for field in columns.values()] for name in variants])
+    return table(title, ["variant", *columns], rows) if rows else ""
 
 
 def _cpu(run: PeersRun, variants: Sequence[str]) -> str:
@@ -132,10 +133,22 @@ def _cpu(run: PeersRun, variants: Sequence[str]) -> str:
             sides(name, "topic64k", topic),
             sides(name, "fan100", topic),
             sides(name, "rpc", ("caller", "server", "service")),
+            sides(name, "private", topic),
+            sides(name, "private16", topic),
+            sides(name, "ping", ("caller", "server", "service")),
         ]
         for name in variants
     ]
-    head = ["variant", "topic 128 B", "topic 64 KiB", "fan-out 100", "RPC in flight"]
+    head = [
+        "variant",
+        "topic 128 B",
+        "topic 64 KiB",
+        "fan-out 100",
+        "RPC in flight",
+        "private",
+        "private to 16",
+        "there and back",
+    ]
     rows = _rows(variants, cells)
     return (
         table("CPU us per published message (call): publisher + server + subscriber (caller + server + service)", head, rows)

@@ -13,11 +13,9 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from benchmarks import node
-from benchmarks.peers.cases import CASES
+from benchmarks.peers.cases import CASES, COMMON
 from benchmarks.peers.task import Ready, Task
 from benchmarks.scope import Scope, StartFailed, python, wait_until
-
-_ALL = tuple(CASES)
 
 
 class Server(NamedTuple):
@@ -46,7 +44,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     start: Callable[[Scope], Server]
     encoding: str = ""
     loop: Literal["asyncio", "uvloop"] = "asyncio"
-    cases: tuple[str, ...] = _ALL
+    cases: tuple[str, ...] = COMMON
     is_usual: bool = True
 
 
@@ -103,10 +101,16 @@ VARIANTS: dict[str, Variant] = {
             title="Majula, native, Unix socket",
             system="majula",
             start=_start_majula(lambda it: it.unix),
+            cases=tuple(CASES),
             loop="uvloop",
         ),
         Variant(
-            name="majula-tcp", title="Majula, native, TCP", system="majula", start=_start_majula(lambda it: it.tcp), loop="uvloop"
+            name="majula-tcp",
+            title="Majula, native, TCP",
+            system="majula",
+            start=_start_majula(lambda it: it.tcp),
+            cases=tuple(CASES),
+            loop="uvloop",
         ),
         Variant(
             name="majula-ws-msgpack",
@@ -135,6 +139,7 @@ VARIANTS: dict[str, Variant] = {
             title="Majula, TCP, a token with scopes, rates",
             system="majula",
             start=_start_majula(lambda it: it.tcp, has_accounts=True),
+            cases=tuple(CASES),
             loop="uvloop",
             is_usual=False,
         ),

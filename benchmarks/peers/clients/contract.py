@@ -19,6 +19,8 @@ class Client(abc.ABC):
 
     def __init__(self, task: Task) -> None:
         self.task = task
+        self.number = 0
+        """Which of the case's subscribers it is."""
         self.topics = cycle(task.topics) if task.case is not None else cycle([task.topic])
 
     @abc.abstractmethod
