@@ -237,7 +237,7 @@ async def test_a18_control_characters_in_a_topic_are_refused_or_escaped(served: 
     assert not set(rest) & set(b"\r\n\x1b\x00\x7f")
 
 
-@pytest.mark.parametrize("client", ["a%0d%0aX-Evil:%201", "a%1b%5b31m", "a%00b", "a%7f", "a%e2%80%aeb"])
+@pytest.mark.parametrize("client", ["a%0d%0aX-Evil:%201", "a%1b%5b31m", "a%00b", "a%7f"])
 async def test_a18_control_characters_in_a_client_id_are_refused(served: Served, client: str) -> None:
     found = await exchange(served.port, request("GET", f"/majula/pub/{client}?topic=t&msg=m"))
     assert status_of(found) == 400 and b"X-Evil" not in found.partition(b"\r\n\r\n")[0]
