@@ -126,35 +126,21 @@ def _cpu(run: PeersRun, variants: Sequence[str]) -> str:
         found = [figure(run, variant, case, f"cpu_us.{name}") for name in names]
         return " + ".join(f"{one.median:.1f}" for one in found if one) or "-"
 
-    topic = ("publisher", "server", "subscriber")
-    cells = [
-        [
-            sides(name, "topic128", topic),
-            sides(name, "topic64k", topic),
-            sides(name, "fan100", topic),
-            sides(name, "rpc", ("caller", "server", "service")),
-            sides(name, "private", topic),
-            sides(name, "private16", topic),
-            sides(name, "ping", ("caller", "server", "service")),
-        ]
-        for name in variants
-    ]
-    head = [
-        "variant",
-        "topic 128 B",
-        "topic 64 KiB",
-        "fan-out 100",
-        "RPC in flight",
-        "private",
-        "private to 16",
-        "there and back",
-    ]
+    topic, call = ("publisher", "server", "subscriber"), ("caller", "server", "service")
+    columns = {
+        "topic128": ("topic 128 B", topic),
+        "topic64k": ("topic 64 KiB", topic),
+        "fan100": ("fan-out 100", topic),
+        "rpc": ("RPC in flight", call),
+        "private": ("private", topic),
+        "private16": ("private to 16", topic),
+        "ping": ("there and back", call),
+    }
+    measured = {case: column for case, column in columns.items() if any(record.case == case for record in run.cases)}
+    cells = [[sides(name, case, names) for case, (_, names) in measured.items()] for name in variants]
     rows = _rows(variants, cells)
-    return (
-        table("CPU us per published message (call): publisher + server + subscriber (caller + server + service)", head, rows)
-        if rows
-        else ""
-    )
+    title = "CPU us per published message (call): publisher + server + subscriber (caller + server + service)"
+    return table(title, ["variant", *(head for head, _ in measured.values())], rows) if rows else ""
 
 
 def _servers(run: PeersRun) -> str:

@@ -68,7 +68,7 @@ def test_server_that_did_not_start_is_reported(run: PeersRun) -> None:
 
 
 def test_cpu_is_split_by_side(run: PeersRun) -> None:
-    assert "nats 1.0 + 1.4 + 2.0 - - 5.0 + 3.0 + 2.0" in lines_of(run, "nats")
+    assert "nats 1.0 + 1.4 + 2.0 5.0 + 3.0 + 2.0" in lines_of(run, "nats")
 
 
 def test_target_met_exactly_is_reached() -> None:
