@@ -9,4 +9,4 @@ layers: ; .venv/bin/lint-imports
 sim: ; .venv/bin/python -m tests.simulation tables --seeds 200
 fault: ; .venv/bin/python -m pytest tests/actors tests/cluster
 bench: ; .venv/bin/python -m benchmarks peers
-docs: ; .venv/bin/python -m majula.config.reference > docs/reference/configuration.md && .venv/bin/python -m majula.api.http.reference > docs/reference/errors.md
+docs: ; .venv/bin/python -m tests.documents.pages

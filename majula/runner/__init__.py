@@ -2,7 +2,7 @@
 
 The only room that imports all layers. Read in this order:
 
-- `exits`: the exit codes and what they mean.
+- `exits`: the exit codes and what they mean; `reference` prints the page of them.
 - `plan`: a node's configuration becomes the tree of supervisors and their children.
 - `lock`: one node a data directory, and one a run directory.
 - `descriptors`: how many each process may have.
