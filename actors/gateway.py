@@ -172,6 +172,8 @@ class GatewayActor(MajulaActor):
         self._reception.role_changed(role, is_here=address is not None)
         if address is None:
             self.switch.questions.role_gone(role, now)
+        else:
+            self.switch.questions.role_here(role)
         if role == "telemetry":
             self._teller.restart()
         if role == "topic_manager":
@@ -453,7 +455,7 @@ class GatewayActor(MajulaActor):
         self._send_retained()
         for role, question in self.switch.questions.take():
             if not self.send_role(role, question):
-                self.switch.questions.undelivered(question.number, now)
+                self.switch.questions.hold(question.number, question, now)
         self.arm_at(self.switch.next_deadline())
         if self.switch.has_waiting():
             self.wake()

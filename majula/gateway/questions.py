@@ -11,6 +11,7 @@ import msgspec
 from majula.errors import (
     DeadlineExceeded,
     InvalidRequest,
+    LimitReached,
     MajulaError,
     NotFound,
     Overloaded,
@@ -28,8 +29,12 @@ from majula.wire.headers import JSON, MSGPACK, RAW, Ack, Encoding, Reply, Reques
 
 # Questions to other actors that have no answer yet, of all clients of this gateway together.
 _OPEN = 4_096
+# Of them, of one client: more than people and their tools ask at once, and too few to keep the others from asking.
+OF_ONE_CLIENT = 64
 # What a role may take. A control actor is back within 4 s, whatever happened to it.
 ANSWER_S = 10.0
+# What cannot be sent waits so long: a role that was killed is back within a second.
+AWAY_S = 3.0
 # A role may be asked to listen for so long (`debug.tap`).
 LISTEN_S = 75.0
 
@@ -78,6 +83,7 @@ class Questions:
         self._due_at = inf  # no later than the first deadline: one that was answered in time stays until it comes
         self._last = 0
         self._to_send: list[tuple[Role, Perform]] = []
+        self._held: dict[int, Perform] = {}  # those that could not be sent, as their role is away
 
     def request(self, session: Session, header: Request, body: bytes, now: float) -> None:
         """Raises what the client is to be told."""
@@ -97,6 +103,8 @@ class Questions:
             return
         if len(self._asked) >= _OPEN:
             raise Overloaded("too many questions are under way", retry_after_s=1.0)
+        if len(self._asked) >= OF_ONE_CLIENT and self._count(session) >= OF_ONE_CLIENT:
+            raise LimitReached("this client has too many questions without an answer", limit="questions")
         self._last += 1
         listen_s = getattr(request, "for_s", 0.0) if operation.name == "debug.tap" else 0.0
         deadline = now + min(ANSWER_S + listen_s, LISTEN_S)
@@ -106,9 +114,22 @@ class Questions:
         self._to_send.append((role, Perform(self._last, operation.name, _encode_msgpack(request), caller)))
 
     def take(self) -> list[tuple[Role, Perform]]:
-        """What is to be sent to other actors. Say `undelivered` where a role is away."""
+        """What is to be sent to other actors. Say `hold` where a role is away."""
         found, self._to_send = self._to_send, []
         return found
+
+    def hold(self, number: int, question: Perform, now: float) -> None:
+        """The role is away, or its queue is full: it is asked when it is back, if that is soon."""
+        asked = self._asked.get(number)
+        if asked is not None:
+            self._held[number] = question
+            self._asked[number] = asked._replace(deadline=min(asked.deadline, now + AWAY_S))
+            self._due_at = min(self._due_at, now + AWAY_S)
+
+    def role_here(self, role: Role) -> None:
+        """The role is here (again): what was kept for it can be asked."""
+        for number in [number for number in self._held if self._asked[number].role == role]:
+            self._to_send.append((role, self._held.pop(number)))
 
     def has_waiting(self) -> bool:
         """Whether `take` would give anything."""
@@ -129,16 +150,12 @@ class Questions:
         except MajulaError as error:
             self._refuse(asked, error, now)
 
-    def undelivered(self, number: int, now: float) -> None:
-        """The role is away, or its queue is full."""
-        asked = self._asked.pop(number, None)
-        if asked is not None:
-            self._refuse(asked, Unavailable(f"{asked.role} is away just now", retry_after_s=1.0, role=asked.role), now)
-
     def role_gone(self, role: Role, now: float) -> None:
-        """Whoever has asked it will hear nothing."""
-        for number in [number for number, asked in self._asked.items() if asked.role == role]:
-            self.undelivered(number, now)
+        """Whoever has asked it will hear nothing. What has not been sent yet waits for its next life."""
+        for number in [number for number, asked in self._asked.items() if asked.role == role and number not in self._held]:
+            asked = self._asked.pop(number)
+            reason = f"{role} went away before it answered; whether this was carried out is not known"
+            self._refuse(asked, Unavailable(reason, retry_after_s=1.0, role=role), now)
 
     def next_deadline(self) -> float:
         """When to call `tick`, each turn of the loop: it may then find nothing to do."""
@@ -148,8 +165,14 @@ class Questions:
         """The deadline came."""
         for number in [number for number, asked in self._asked.items() if asked.deadline <= now]:
             asked = self._asked.pop(number)
-            self._refuse(asked, DeadlineExceeded(f"{asked.role} gave no answer in time"), now)
+            if self._held.pop(number, None) is not None:
+                self._refuse(asked, Unavailable(f"{asked.role} is away just now", retry_after_s=1.0, role=asked.role), now)
+            else:
+                self._refuse(asked, DeadlineExceeded(f"{asked.role} gave no answer in time"), now)
         self._due_at = min((asked.deadline for asked in self._asked.values()), default=inf)
+
+    def _count(self, session: Session) -> int:
+        return sum(asked.session is session for asked in self._asked.values())
 
     def _answer(self, session: Session, request: int, encoding: Encoding, answer: msgspec.Struct | None, now: float) -> None:
         if not request:

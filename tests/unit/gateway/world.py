@@ -17,6 +17,7 @@ from majula.gateway.accounts import ANYBODY, Identity
 from majula.gateway.session import Session
 from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.gateway.switch import Switch
+from majula.messages.operations import Perform
 from majula.rpc.services import REGISTRATIONS, ServiceMerge
 from majula.tables import Merge
 from majula.topics.interest import SUBSCRIPTIONS, InterestMerge
@@ -41,6 +42,7 @@ class Node:
         self.switches = [self._make(number) for number in range(1, self.gateways + 1)]
         self.incarnations = {switch.role: 1 for switch in self.switches}
         self.ended: list[Session] = []
+        self.asked: list[tuple[str, Perform]] = []  # of other actors
         self.holds_confirmations = False
         self.confirmations: list[tuple[Switch, int]] = []
         for switch in self.switches:
@@ -171,6 +173,7 @@ class Node:
             confirmations, self.confirmations = self.confirmations, []
             for at, token in confirmations:
                 at.requests.in_force(token, self.now)
+        self.asked += switch.questions.take()
         return bool(dirty or peers or ended) or switch.has_waiting()
 
 
