@@ -234,7 +234,7 @@ class Messenger:
         """The frames to write now, receipts first."""
         self.is_woken = False
         self._waiting_bytes = 0
-        frames = [encode_frame(receipt) for receipt in self._receiver.receipts()]
+        frames = [encode_frame(receipt) for receipt in self._receiver.receipts(self._client_id, self._node_id)]
         frames += [encode_frame(header, body) for header, body in self._sender.frames(now, room_bytes=_FLUSH_BYTES)]
         self._note()
         return b"".join(frames)

@@ -104,10 +104,11 @@ class Receiver:
             self._release(key, flow, arrived)
         return arrived
 
-    def receipts(self) -> list[Receipt]:
-        """One for each flow that was heard since the last time; a client does not fill in `source`."""
+    def receipts(self, source: str = "", source_node: str = "") -> list[Receipt]:
+        """One for each flow that was heard since the last time. The gateway writes who the receiver is; where that stands there
+        already, it need not write the header anew."""
         due, self._due = self._due, {}
-        return [self._receipt(flow) for flow in due.values()]
+        return [self._receipt(flow, source, source_node) for flow in due.values()]
 
     def owes_receipts(self) -> bool:
         """Whether `receipts` would give something."""
@@ -249,7 +250,7 @@ class Receiver:
             else:
                 del self._holding[key]
 
-    def _receipt(self, flow: _Inflow) -> Receipt:
+    def _receipt(self, flow: _Inflow, source: str, source_node: str) -> Receipt:
         header = flow.header
         received = tuple(sorted(flow.held)[:_MAX_TOLD]) if flow.held else ()
         return Receipt(
@@ -259,5 +260,8 @@ class Receiver:
             flow.expected - 1,
             received,
             self._state,
-            via=header.via,
+            "",
+            source,
+            source_node,
+            header.via,
         )

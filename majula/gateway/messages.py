@@ -39,6 +39,8 @@ from majula.wire.headers import Receipt, Request, Send
 SEND_TAG = 20
 """Second byte of a SEND header; see `switch`."""
 
+RECEIPT_TAG = 21
+
 TTL_LIMIT_MS = 3_600_000
 """The longest that a message may be delivered in."""
 
@@ -168,8 +170,16 @@ class PrivateMessages:
         else:
             self.route(header, frame, now)
 
-    def receipt(self, session: Session, header: Receipt, now: float) -> None:
-        """A client that has received says so."""
+    def receipt(self, session: Session, chunk: bytes, span: Span, now: float) -> None:
+        """A client that has received says so. Raises what it is to be told."""
+        start, body, end = span
+        header = decode_header(chunk[start + PREFIX_BYTES : body])
+        if not isinstance(header, Receipt):
+            raise InvalidRequest("this frame is not a RECEIPT")
+        self.acknowledge(session, header, now, frame=chunk[start:end] if body == end else b"")
+
+    def acknowledge(self, session: Session, header: Receipt, now: float, *, frame: bytes = b"") -> None:
+        """The same, decoded; `frame`: as it came, which goes on where it says the truth. Raises what the client is to be told."""
         if header.flow <= 0 or header.up_to < 0 or header.state not in ("", "delivered", "written"):
             raise InvalidRequest("this RECEIPT is of no flow")
         if len(header.received) > _RECEIVED:
@@ -177,6 +187,15 @@ class PrivateMessages:
         if session.grants is not None and header.flow not in self._heard.get(session, ()):
             # Who may not send answers those who have sent to it. Any other receipt would be a message after all.
             session.grants.require("send", header.target)
+        if (
+            frame
+            and header.source == session.client_id
+            and header.source_node == self._node_id
+            and header.node == self._node_id
+            and len(header.code) <= _CODE_CHARACTERS
+        ):
+            self.give_back(header, now, frame=frame)
+            return
         self.give_back(
             Receipt(
                 header.target,
@@ -268,9 +287,12 @@ class PrivateMessages:
             return
         target = header.target
         session = self._clients.get(target)
+        streams = self._places.readers_of(target)
         if session is not None:
             self._deliver(session, header, frame, now)
-        readers = [role for role in self._places.readers_of(target) if role == self._role or role in self._peers]
+            if not streams and not self.inboxes.has_readers(target):
+                return
+        readers = [role for role in streams if role == self._role or role in self._peers]
         gateway = self._places.gateway_of(target) if session is None else self._role
         if session is None:
             if gateway is None and self.inboxes.has_readers(target):
@@ -291,8 +313,9 @@ class PrivateMessages:
             if other is not None:
                 self._out.call(other, frame, now)
 
-    def give_back(self, header: Receipt, now: float) -> None:
-        """A receipt on its way to the flow's sender. One that cannot be given is lost: the sender's flow asks again."""
+    def give_back(self, header: Receipt, now: float, *, frame: bytes = b"") -> None:
+        """A receipt on its way to the flow's sender, as a frame where there is one already. One that cannot be given is lost: the
+        sender's flow asks again."""
         if header.node != self._node_id:
             self._lost_receipts += 1
         elif header.via == self._role:
@@ -308,7 +331,7 @@ class PrivateMessages:
             if end is None or (isinstance(end, Session) and not end.speaks_flows):
                 self._lost_receipts += 1
             else:
-                self._out.call(end, encode_frame(header), now)
+                self._out.call(end, frame or encode_frame(header), now)
 
     # --- from other gateways
 

@@ -75,13 +75,13 @@ class Meter:
         for bucket in self._messages:
             full_at = bucket.full_at
             bucket.full_at = full_at = (full_at if full_at > now else now) + messages * bucket.interval_s
-            if full_at - bucket.burst_s > paid_at:
-                paid_at = full_at - bucket.burst_s
+            even_at = full_at - bucket.burst_s
+            paid_at = even_at if even_at > paid_at else paid_at
         for bucket in self._size:
             full_at = bucket.full_at
             bucket.full_at = full_at = (full_at if full_at > now else now) + size * bucket.interval_s
-            if full_at - bucket.burst_s > paid_at:
-                paid_at = full_at - bucket.burst_s
+            even_at = full_at - bucket.burst_s
+            paid_at = even_at if even_at > paid_at else paid_at
         wait_s = paid_at - now
         if controls and self._controls is not None:
             self._controls.take(controls, now)

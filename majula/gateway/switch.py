@@ -31,7 +31,7 @@ from majula.errors import (
 from majula.gateway.accounts import ANYBODY, Accounts, Identity
 from majula.gateway.calls import Calls
 from majula.gateway.load import Load
-from majula.gateway.messages import SEND_TAG, Elsewhere, Places, PrivateMessages
+from majula.gateway.messages import RECEIPT_TAG, SEND_TAG, Elsewhere, Places, PrivateMessages
 from majula.gateway.outlets import Outlets, error_frame
 from majula.gateway.peers import Peer
 from majula.gateway.permissions import KEPT_HEADER_BYTES, KEPT_HEADERS, check_frame
@@ -319,7 +319,7 @@ class Switch:
         calls, publishing = self.calls, self._publishing
         limit = self._body_limit_bytes
         allowed = session.allowed
-        fast = sent = controls = 0
+        fast = sent = receipts = controls = 0
         for span in spans:
             start, body, end = span
             if not session.is_open:
@@ -367,6 +367,10 @@ class Switch:
                 before = self.messages.messages
                 controls += self._serve(session, self.messages.send, chunk, span, now)
                 sent += self.messages.messages - before
+            elif tag == RECEIPT_TAG:
+                # An answer, and no question: who receives much must not be slowed for acknowledging it.
+                receipts += 1
+                controls += self._serve(session, self.messages.receipt, chunk, span, now)
             else:
                 controls += 1 + self._serve(session, self._other, chunk, span, now)
             routes = self.routes.by_header()
@@ -376,7 +380,7 @@ class Switch:
         meter = session.meter
         if controls or meter.counts_messages:
             size = spans[-1][2] - spans[0][0] if spans else 0
-            session.ready_at = now + meter.charge(messages=sent, size=size, controls=controls, now=now)
+            session.ready_at = now + meter.charge(messages=sent + receipts, size=size, controls=controls, now=now)
 
     def submit(self, session: Session, header: AnyHeader, body: bytes, now: float) -> None:
         """One frame of a client whose edge speaks another encoding."""
@@ -392,7 +396,7 @@ class Switch:
             return
         self._received_frames += 1
         session.received_frames += 1
-        is_message = isinstance(header, Call | Result)
+        is_message = isinstance(header, Call | Result | Receipt)
         wait_s = session.meter.charge(messages=is_message, size=len(body), controls=not is_message, now=now)
         session.ready_at = now + wait_s
         try:
@@ -655,7 +659,7 @@ class Switch:
             case Unregister():
                 self.requests.unregister(session, header, now)
             case Receipt():
-                self.messages.receipt(session, header, now)
+                self.messages.acknowledge(session, header, now)
             case Request():
                 self.questions.request(session, header, body, now)
             case Ping():

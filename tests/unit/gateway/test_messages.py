@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from majula.gateway.settings import GatewayLimits
-from majula.wire.frames import encode_frame, encode_run
+from majula.wire.frames import encode_frame, encode_run, pack_frame
 from majula.wire.headers import Error, Receipt, Send
 from tests.unit.gateway.world import Client, Node
 
@@ -50,6 +51,15 @@ def test_receipt_finds_back_with_its_true_source(pair: tuple[Client, Client]) ->
     ann, bob = pair
     bob.send(Receipt("ann", "n1", FLOW, 3, (5,), source="eve", source_node="n9"))
     assert ann.headers() == [Receipt("ann", "n1", FLOW, 3, (5,), source="bob", source_node="n1")]
+
+
+def test_receipt_that_says_the_truth_goes_on_as_it_is(pair: tuple[Client, Client]) -> None:
+    ann, bob = pair
+    # A field that nobody knows is left out where a header is written anew.
+    body = msgspec.msgpack.encode([21, "ann", "n1", FLOW, 3, [], "delivered", "", "bob", "n1", "", "a word of tomorrow"])
+    frame = pack_frame(body)
+    bob.send_bytes(frame)
+    assert ann.raw == [frame]
 
 
 def test_nobody_of_that_id_is_told_for_the_whole_run(pair: tuple[Client, Client]) -> None:

@@ -12,7 +12,7 @@ from majula.gateway.accounts import Identity
 from majula.gateway.rates import Bucket, Rates
 from majula.gateway.settings import GatewayLimits
 from majula.wire.frames import encode_frame, encode_run
-from majula.wire.headers import Ping, Publish, Send, Subscribe, Unsubscribe
+from majula.wire.headers import Ping, Publish, Receipt, Send, Subscribe, Unsubscribe
 from tests.unit.gateway.world import Node
 
 
@@ -67,6 +67,23 @@ def test_what_has_come_is_served_before_its_sender_waits() -> None:
     reader.send(Subscribe(0, "t"))
     client.publish("t", *[b"m"] * 10)
     assert len(reader.messages()) == 10
+
+
+def test_receiver_is_not_slowed_for_acknowledging_much() -> None:
+    node = Node(limits=GatewayLimits(controls_per_s=1))
+    client = node.client("c")
+    for up_to in range(1, 11):
+        client.send(Receipt("nobody", "n1", 7, up_to))
+    assert client.session.ready_at <= node.now
+
+
+def test_receipts_count_as_messages_where_these_are_limited() -> None:
+    node = Node(limits=GatewayLimits(messages_per_s=10))
+    client = node.client("c")
+    for up_to in range(1, 31):
+        client.send(Receipt("nobody", "n1", 7, up_to))
+    assert client.session.ready_at == pytest.approx(node.now + 2.0)
+    assert client.session.received_messages == 0
 
 
 def test_control_frames_have_a_rate_of_their_own() -> None:
