@@ -303,6 +303,9 @@ async def open_http(address: Address, receiver: Receiver, trust: Trust, *, token
     except aiohttp.ClientConnectorCertificateError as error:
         await http.close()
         raise error.certificate_error from None
+    except aiohttp.ClientConnectorError as error:
+        await http.close()
+        raise ConnectionLost(str(error)) from None
     except (aiohttp.ClientError, msgspec.DecodeError, UnicodeDecodeError) as error:
         await http.close()
         raise ConnectionLost(f"what answers at {url} is no gateway: {error}") from None

@@ -11,6 +11,7 @@ from majula.api.http.sessions import HttpSession
 from majula.api.sdk import Client, State, connect
 from majula.api.sdk.http import refusal_of
 from majula.errors import ConnectionLost, LimitReached, Overloaded, TooLarge
+from majula.testing import free_ports
 from tests.edges import Served, serve_http
 
 
@@ -40,6 +41,13 @@ async def test_a_stream_that_breaks_is_taken_up_again_and_nothing_is_lost_or_dou
             got.append((await subscription.receive(timeout_s=20)).payload)
     assert got == list(range(60))
     assert told == ["connecting", "connected", "closed"]
+
+
+async def test_where_nothing_listens_that_is_told() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(ConnectionLost, match="Cannot connect") as lost:
+        await connect(f"http://127.0.0.1:{port}", timeout_s=0.1)
+    assert "no gateway" not in str(lost.value)
 
 
 async def test_the_client_id_is_taken_over_after_the_session_was_lost(served: Served) -> None:
