@@ -39,7 +39,8 @@ async def walk(folder: Path, *, is_installed: bool) -> None:
         name: value for name, value in os.environ.items() if name not in ("MAJULA_ADDRESS", "MAJULA_TOKEN", "PYTHONPATH")
     }
     environment |= {"XDG_RUNTIME_DIR": str(folder / "run"), "COLUMNS": "200"}
-    replace = {"~/majula": str(REPOSITORY), str(PORT): str(port)}
+    clone = copy_of_the_tree(folder / "majula") if is_installed else REPOSITORY
+    replace = {"~/majula": str(clone), str(PORT): str(port)}
     terminals: dict[str, Terminal] = {}
     try:
         for block in TUTORIAL:
@@ -55,10 +56,18 @@ async def walk(folder: Path, *, is_installed: bool) -> None:
                 config = here / "majula.yaml"
                 config.write_text(config.read_text().replace(str(PORT), str(port)))
             else:
-                await terminal.play(block.text)
+                # pip warns of the machine's own settings, too; only errors matter.
+                await terminal.play(block.text.replace("pip install -q", "pip install -qqq"))
     finally:
         for terminal in reversed(terminals.values()):
             await terminal.close()
+
+
+def copy_of_the_tree(clone: Path) -> Path:
+    """To install from: that leaves a folder `build` there."""
+    return shutil.copytree(
+        REPOSITORY, clone, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests")
+    )
 
 
 def use_our_own(commands: Path) -> None:
