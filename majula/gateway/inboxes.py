@@ -23,6 +23,10 @@ _HELD_BYTES = 256 << 10
 """Of one flow, behind a gap. Two of them fit into the reserve of an outbox, into which they go when the gap is closed."""
 
 
+_Owed = dict[tuple[str, str, str, int], Receipt]
+"""Receipts by the flow that they are for: a later one says all that an earlier one did."""
+
+
 class _Inbox:
     """What one session receives. `unwritten`: receipts, each due when the outbox has given out so many frames."""
 
@@ -31,7 +35,7 @@ class _Inbox:
     def __init__(self, session: Session, receiver: Receiver) -> None:
         self.session = session
         self.receiver = receiver
-        self.unwritten: deque[tuple[int, list[Receipt]]] = deque()
+        self.unwritten: deque[tuple[int, _Owed]] = deque()
         self.is_listed = False  # among those that `receipts` looks at next
 
 
@@ -55,6 +59,7 @@ class Inboxes:
         self._readers: dict[str, dict[Session, None]] = {}
         self._listed: list[_Inbox] = []
         self._given = 0
+        self._owed = 0  # receipts in all `unwritten` together
 
     # --- streams that read beside a client
 
@@ -99,7 +104,7 @@ class Inboxes:
             self._out.answer(session, frame if is_whole else _again(arrived.header, arrived.sequence, arrived.messages), now)
         receipts = inbox.receiver.receipts()
         if not is_copy:
-            inbox.unwritten.append((outbox.taken + outbox.waiting, receipts))
+            self._owe(inbox, outbox.taken + outbox.waiting, receipts)
             if outbox.taken >= inbox.unwritten[0][0]:
                 self._taken(inbox)
         return True
@@ -109,6 +114,7 @@ class Inboxes:
         that nobody reads here any more, if it was the last stream of one."""
         inbox = self._inboxes.pop(session, None)
         if inbox is not None:
+            self._owed -= sum(len(owed) for _, owed in inbox.unwritten)
             inbox.unwritten.clear()
             session.outbox.on_taken = None
         readers = self._readers.get(session.client_id)
@@ -132,9 +138,10 @@ class Inboxes:
             inbox.is_listed = False
             taken = inbox.session.outbox.taken
             while inbox.unwritten and inbox.unwritten[0][0] <= taken:
-                for receipt in inbox.unwritten.popleft()[1]:
-                    key = (receipt.target, receipt.node, receipt.via, receipt.flow, inbox.session.client_id)
-                    due[key] = receipt  # a later one says all that an earlier one did
+                owed = inbox.unwritten.popleft()[1]
+                self._owed -= len(owed)
+                for key, receipt in owed.items():
+                    due[(*key, inbox.session.client_id)] = receipt
         return [self._signed(receipt, key[4]) for key, receipt in due.items()]
 
     def sweep(self, now: float) -> bool:
@@ -145,9 +152,24 @@ class Inboxes:
         return bool(self._inboxes)
 
     def statistics(self) -> dict[str, int]:
-        return {"inboxes": len(self._inboxes), "private_given_total": self._given}
+        return {"inboxes": len(self._inboxes), "private_given_total": self._given, "private_receipts_owed": self._owed}
 
     # --- inside
+
+    def _owe(self, inbox: _Inbox, due: int, receipts: list[Receipt]) -> None:
+        """`receipts` are due when the outbox has given out `due` frames. What puts nothing into the outbox (a duplicate, a message
+        behind a gap) is owed with what came before it: who repeats himself to a client that does not read makes nothing grow."""
+        if not inbox.unwritten or inbox.unwritten[-1][0] != due:
+            inbox.unwritten.append((due, {}))
+        owed = inbox.unwritten[-1][1]
+        before = len(owed)
+        for receipt in receipts:
+            key = (receipt.target, receipt.node, receipt.via, receipt.flow)
+            owed.pop(key, None)
+            owed[key] = receipt
+            if len(owed) > _FLOWS:
+                del owed[next(iter(owed))]  # its sender asks again
+        self._owed += len(owed) - before
 
     def _taken(self, inbox: _Inbox) -> None:
         if inbox.unwritten and not inbox.is_listed:

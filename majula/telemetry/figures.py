@@ -125,6 +125,9 @@ FIGURES: Final[Mapping[str, Mapping[str, Figure]]] = {
         "private_expired_total": _count("Private messages that were not delivered in time."),
         "private_flows": Figure("Flows of private messages that this gateway runs for its clients."),
         "private_given_total": _count("Private messages that were given to a client here."),
+        "private_receipts_owed": Figure(
+            "Receipts that are given when their messages have been written to their clients' sockets."
+        ),
         "private_waiting_bytes": Figure("Bytes of private messages that wait for a receipt."),
         "private_waiting_messages": Figure("Private messages that wait for a receipt."),
         "private_waits": Figure("Requests that wait for the end of a private message."),
@@ -137,10 +140,12 @@ FIGURES: Final[Mapping[str, Mapping[str, Figure]]] = {
         "stray_batches_total": _count("Batches of a gateway that is not known (any more)."),
     },
     "config": {
-        "audit_lost": _count("Audit entries that could not be written down."),
+        "audit_lost": Figure(
+            "Audit entries that could not be written down; the audit says so as soon as it can be written again."
+        ),
         "changes_refused": _count("Changes of tokens that were refused because they could not be written down."),
         "changes_waiting": Figure("Changes of tokens that wait for the disk."),
-        "config_refused": _count("Changed configurations that were not taken."),
+        "config_refused": Figure("Reasons for which the configuration's file, as it is now, was not taken."),
         "config_revision": Figure("Number of the configuration in force."),
         "tokens": Figure("Tokens that are valid."),
     },

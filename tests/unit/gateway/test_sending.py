@@ -179,6 +179,30 @@ def test_message_that_comes_twice_is_given_once() -> None:
     assert [header.up_to for header in ann.headers() if isinstance(header, Receipt)] == [1, 1]
 
 
+def test_message_that_is_repeated_to_a_client_that_does_not_read_makes_nothing_grow() -> None:
+    node = Node()
+    ann = node.client("ann")
+    bob = seed(node, "bob", reads=False)
+    for _ in range(500):
+        ann.send(Send("bob", "", 77, 1, 1, 5_000, JSON), encode_run([b"1"]))
+    assert node.switches[0].statistics()["private_receipts_owed"] == 1
+    assert messages(bob) == [1]
+    node.settle()
+    assert [header.up_to for header in ann.headers() if isinstance(header, Receipt)] == [1]
+
+
+def test_receipts_for_a_client_that_does_not_read_are_bounded_by_number_of_flows() -> None:
+    node = Node()
+    ann = node.client("ann")
+    seed(node, "bob", reads=False)
+    for flow in range(1, 2_000):  # below the oldest that its sender still wants: nothing that could be given
+        ann.send(Send("bob", "", flow, 1, 5, 5_000, JSON), encode_run([b"1"]))
+    ann.send(Send("bob", "", 1, 5, 5, 5_000, JSON), encode_run([b"1"]))
+    for flow in range(1, 2_000):
+        ann.send(Send("bob", "", flow, 1, 5, 5_000, JSON), encode_run([b"1"]))
+    assert node.switches[0].statistics()["private_receipts_owed"] <= 1_024
+
+
 def test_messages_that_come_in_the_wrong_order_are_put_in_order() -> None:
     node = Node()
     ann, bob = node.client("ann"), seed(node, "bob")
