@@ -117,8 +117,7 @@ async def test_wrong_file_at_sighup_leaves_the_old_one_and_status_shows_why(node
     rewrite(node, lambda text: text + "drain: 3\n")
     node.process.send_signal(signal.SIGHUP)
     assert "unknown key 'drain'" in (await event(node, "config.refused"))["reason"]
-    configuration = (await node.status())["configuration"]
-    assert configuration["revision"] == 1 and "unknown key 'drain'" in configuration["refused"][0]
+    await until_status(node, lambda found: found["revision"] == 1 and "unknown key 'drain'" in "".join(found["refused"]))
     rewrite(node, lambda text: text.replace("drain: 3\n", ""))
     node.process.send_signal(signal.SIGHUP)
     await until_status(node, lambda found: not found["refused"])
