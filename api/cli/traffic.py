@@ -32,7 +32,7 @@ _CLIENT_ID = click.option("--client-id", default="", help="Id to connect with; l
 def pub(place: Place, *, topic: str, message: str | None, lines: bool, retain: bool, raw: bool, headers: tuple[str, ...]) -> None:
     """Publish MESSAGE to TOPIC. JSON is sent as such, anything else as text; - is standard input."""
     if lines == (message is not None):
-        raise InvalidRequest("give a MESSAGE, or --lines")
+        raise InvalidRequest("give a MESSAGE, or --lines" if message is None else "give a MESSAGE or --lines, not both")
     run(_publish(place, topic, _messages(message, raw), retain=retain, headers=read_pairs(headers)))
 
 

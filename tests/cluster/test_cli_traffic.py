@@ -80,6 +80,8 @@ async def test_command_line_that_makes_no_sense_is_told_so(tmp_path: Path) -> No
         code, _, error = await shell.run("pub", "a.b")
         assert code == 2
         assert "give a MESSAGE, or --lines [invalid_request]" in error
+        code, _, error = await shell.run("pub", "rooms.hall", "-", "--lines", given="1\n")
+        assert (code, "give a MESSAGE or --lines, not both" in error) == (2, True)
 
 
 async def test_pipe_that_closes_ends_the_subscriber_quietly(tmp_path: Path) -> None:
