@@ -23,9 +23,9 @@ Read in this order:
 `tests/simulation/flow.py` runs both ends with loss, duplicates, reordering and restarts.
 """
 
-from majula.flow.limits import DEFAULT_TTL_S, MAX_TTL_S, FlowLimits
+from majula.flow.limits import DEFAULT_TTL_S, MAX_TTL_S, FlowLimits, headers_size
 from majula.flow.outflow import RUN_BYTES, Verdict
-from majula.flow.receiver import Arrived, Receiver, headers_size
+from majula.flow.receiver import Arrived, Receiver
 from majula.flow.sender import Sender, message_id
 
 __all__ = [

@@ -11,6 +11,11 @@ MAX_NUMBER = (1 << 53) - 1
 """Of flows and sequences: a JSON number that every language reads exactly."""
 
 
+def headers_size(headers: dict[str, str] | None) -> int:
+    """What the headers of a message take, in characters: they are kept as long as it is, and so counted with it."""
+    return sum(len(name) + len(value) for name, value in headers.items()) if headers else 0
+
+
 class FlowLimits(msgspec.Struct, frozen=True):
     """Bounds of one end; each end has one for all its flows.
 

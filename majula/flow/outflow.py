@@ -59,10 +59,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, gc=False):
-    """One message. `is_held`: the receiver has it, behind a gap. `is_over`: it has its verdict, and only keeps its place until
-    those before it have theirs."""
+    """One message. `size`: what it counts for, headers included. `is_held`: the receiver has it, behind a gap. `is_over`: it has
+    its verdict, and only keeps its place until those before it have theirs."""
 
     data: bytes
+    size: int
     encoding: Encoding
     headers: dict[str, str] | None
     queued_at: float
@@ -233,7 +234,7 @@ class Outflow:
             for _ in range(count):
                 entry = entries.popleft()
                 if not entry.is_over:
-                    self.bytes -= len(entry.data) + MESSAGE_PREFIX_BYTES
+                    self.bytes -= entry.size
                     if entry.ticket is not None:
                         tickets.append(entry.ticket)
             self.base = up_to + 1
@@ -335,8 +336,8 @@ class Outflow:
         if entry.is_over:
             return
         entry.is_over = True
-        self.bytes -= len(entry.data) + MESSAGE_PREFIX_BYTES
-        entry.data = b""
+        self.bytes -= entry.size
+        entry.data, entry.headers = b"", None
         if entry.ticket is not None:
             tickets.append(entry.ticket)
 

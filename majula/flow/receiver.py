@@ -6,7 +6,7 @@ from math import inf
 
 import msgspec
 
-from majula.flow.limits import MAX_NUMBER, MAX_TTL_S, FlowLimits
+from majula.flow.limits import MAX_NUMBER, MAX_TTL_S, FlowLimits, headers_size
 from majula.wire.frames import MESSAGE_PREFIX_BYTES
 from majula.wire.headers import Receipt, Send
 
@@ -49,11 +49,6 @@ class _Inflow:
 
 
 _Key = tuple[str, str, str, int]
-
-
-def headers_size(headers: dict[str, str] | None) -> int:
-    """What the headers of a message take, in characters."""
-    return sum(len(name) + len(value) for name, value in headers.items()) if headers else 0
 
 
 class Receiver:

@@ -8,7 +8,7 @@ from math import inf
 from random import Random
 
 from majula.errors import InvalidRequest, Overloaded
-from majula.flow.limits import MAX_NUMBER, MAX_TTL_S, FlowLimits
+from majula.flow.limits import MAX_NUMBER, MAX_TTL_S, FlowLimits, headers_size
 from majula.flow.outflow import NO_ROUTE, RUN_BYTES, Entry, Outflow, State, Verdict
 from majula.wire.frames import MESSAGE_PREFIX_BYTES
 from majula.wire.headers import Encoding, Receipt, Send
@@ -91,6 +91,8 @@ class Sender:
         if flow is None or flow.target != target or flow.node != node or flow.source != source:
             flow = self._last = self._flows.get((source, node, target))
         size = len(data) + MESSAGE_PREFIX_BYTES
+        if headers:
+            size += headers_size(headers)
         total = self._bytes + size
         if (
             flow is None
@@ -102,7 +104,7 @@ class Sender:
             flow = self._last = self._make_room((source, node, target), size)
             waiting = len(flow.entries)
         deadline = now + ttl_s
-        flow.entries.append(Entry(data, encoding, headers, now, deadline, ticket))
+        flow.entries.append(Entry(data, size, encoding, headers, now, deadline, ticket))
         flow.bytes += size
         if deadline < flow.expires_at:
             flow.expires_at = deadline

@@ -157,7 +157,7 @@ class Inboxes:
     # --- inside
 
     def _owe(self, inbox: _Inbox, due: int, receipts: list[Receipt]) -> None:
-        """`receipts` are due when the outbox has given out `due` frames. What puts nothing into the outbox (a duplicate, a message
+        """`receipts` are due when the outbox has given out `due` frames. What puts nothing into the outbox (a duplicate, what is
         behind a gap) is owed with what came before it: who repeats himself to a client that does not read makes nothing grow."""
         if not inbox.unwritten or inbox.unwritten[-1][0] != due:
             inbox.unwritten.append((due, {}))

@@ -16,7 +16,7 @@ from random import Random
 import msgspec
 
 from majula.errors import InvalidRequest, MajulaError, NoSuchNode, Overloaded, TooLarge, from_code
-from majula.flow import FlowLimits, Sender, Verdict, message_id
+from majula.flow import FlowLimits, Sender, Verdict, headers_size, message_id
 from majula.flow.operations import BroadcastAnswer, BroadcastRequest, SendAnswer, SendRequest
 from majula.gateway.outlets import Outlets
 from majula.gateway.session import Session
@@ -150,10 +150,11 @@ class Sending:
         self._check(session, header, asked)
         encoding, data = self._message(header.encoding, body)
         source = session.client_id
+        size = len(data) + headers_size(asked.headers)
         held = self._held.get(source, 0)
-        if held and held + len(data) > _SOURCE_BYTES:
+        if held and held + size > _SOURCE_BYTES:
             raise Overloaded(f"{held} bytes of this client's messages wait for their receipts", retry_after_s=_RETRY_S)
-        ticket = _Ticket(source, len(data))
+        ticket = _Ticket(source, size)
         flow, sequence = self._sender.send(
             asked.client,
             data,
@@ -165,7 +166,7 @@ class Sending:
             ttl_s=asked.ttl_s,
             ticket=ticket,
         )
-        self._held[source] = held + len(data)
+        self._held[source] = held + size
         answer = SendAnswer(message_id(flow, sequence), "pending")
         ticket.waiting = self._wait(session, header, answer, asked.wait_s, now)
 
@@ -251,6 +252,7 @@ class Sending:
             "private_waiting_bytes": found["waiting_bytes"],
             "private_expired_total": found["expired"],
             "private_waits": self._waits,
+            "private_wait_timers": len(self._waiting),
             "broadcasts": len(self._broadcasts),
         }
 
@@ -300,6 +302,10 @@ class Sending:
         self._waits_of.setdefault(session, {})[waiting] = None
         self._order += 1
         heapq.heappush(self._waiting, (waiting.deadline, self._order, waiting))
+        if len(self._waiting) > 2 * self._waits + 64:
+            # Who was told stays in the heap until his wait would have been over, which may be a minute.
+            self._waiting = [waits for waits in self._waiting if not waits[2].is_over]
+            heapq.heapify(self._waiting)
         return waiting
 
     def _over(self, waiting: _Waiting) -> None:

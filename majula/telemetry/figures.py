@@ -130,6 +130,9 @@ FIGURES: Final[Mapping[str, Mapping[str, Figure]]] = {
         ),
         "private_waiting_bytes": Figure("Bytes of private messages that wait for a receipt."),
         "private_waiting_messages": Figure("Private messages that wait for a receipt."),
+        "private_wait_timers": Figure(
+            "Deadlines of requests that wait for the end of a private message, with some that have passed."
+        ),
         "private_waits": Figure("Requests that wait for the end of a private message."),
         "rate_buckets": Figure("Tokens and addresses whose rate is watched."),
         "refused_by_load_total": _count("Connections and requests that were refused because the node was overloaded."),

@@ -63,6 +63,17 @@ def test_only_as_much_is_given_out_as_there_is_room_for() -> None:
     assert sequences(ann.frames(0.0)) == list(range(4, 11))
 
 
+def test_headers_count_as_much_as_what_they_come_with() -> None:
+    ann = sender(limits=FlowLimits(bytes=1_000))
+    ann.send("bob", b"", 0.0, ticket=1, headers={"trace": "x" * 900})
+    with pytest.raises(Overloaded):
+        ann.send("bob", b"", 0.0, headers={"trace": "x" * 900})
+    (frame,) = ann.frames(0.0)
+    ann.receive(receipt(frame, 1), 0.1)
+    assert told(ann) == {1: "delivered"}
+    assert ann.statistics()["waiting_bytes"] == 0
+
+
 def test_receipt_tells_delivered_for_all_that_it_covers() -> None:
     ann = sender()
     for number in range(1, 4):

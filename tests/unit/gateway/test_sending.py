@@ -289,6 +289,30 @@ def test_one_client_cannot_take_all_the_room_of_the_senders() -> None:
     assert messages(bob) == [1]
 
 
+def test_headers_take_room_of_the_senders_as_messages_do() -> None:
+    node = Node()
+    eve = seed(node, "eve")
+    codes = []
+    for number in range(1_100):
+        send(eve, f"nobody-{number}", headers={"h": "x" * 16_000}, wait_s=0)
+        codes += [header.code for header in eve.headers() if isinstance(header, Error)]
+    assert set(codes) == {"overloaded"}
+    assert int(node.switches[0].statistics()["private_waiting_bytes"]) <= 17 << 20
+
+
+def test_answers_that_were_given_leave_no_deadlines_behind() -> None:
+    node = Node()
+    ann, eve, bob = seed(node, "ann"), seed(node, "eve"), seed(node, "bob")
+    seed(node, "carl", reads=False)
+    send(eve, "carl", wait_s=1)  # its deadline comes first, so those behind it are not looked at
+    for _ in range(500):
+        send(ann, "bob", wait_s=60)
+    assert len(messages(bob)) == 500
+    found = node.switches[0].statistics()
+    assert found["private_waits"] == 1
+    assert int(found["private_wait_timers"]) < 100
+
+
 def test_caller_that_leaves_waits_for_nothing_but_its_message_comes() -> None:
     node = Node()
     ann, bob = seed(node, "ann"), seed(node, "bob", reads=False)
