@@ -31,7 +31,8 @@ KEPT_S = 60.0
 _CALLS = 4_096
 # Of one token: so that its holder cannot keep the others out.
 _CALLS_OF_ONE = 1_024
-# Results that are kept, of all: new calls are refused beyond that until some are a minute old.
+# Results that are kept, of all, and one more: beyond that new calls are refused until some are a minute old, and what the calls
+# under way answer is not kept.
 _RESULT_BYTES = 64 << 20
 
 
@@ -77,7 +78,7 @@ class StartedCalls:
             LimitReached, Overloaded: too many are under way or kept.
             Draining: the gateway stops.
         """
-        if len(self._calls) >= _CALLS or self._bytes > _RESULT_BYTES:
+        if len(self._calls) >= _CALLS or self._bytes >= _RESULT_BYTES:
             raise Overloaded("too many calls were begun and not forgotten yet", retry_after_s=KEPT_S / 2, limit="calls")
         exchange = Exchange(self._context.switch)
         exchange.open(attach_for(self._context, http, exchange))
@@ -96,6 +97,10 @@ class StartedCalls:
             match header:
                 case Result(fault=None):
                     result = to_json_text(header.encoding, body) or b"null"
+                    if self._bytes >= _RESULT_BYTES:  # calls that had begun before, all answered at once
+                        reason = "the function was carried out; its result was not kept, as too many wait to be fetched"
+                        self._settle(call, CallLine(call.name, "failed", None, Overloaded(reason, limit="calls").to_dict()))
+                        return
                     call.bytes = len(result)
                     self._bytes += call.bytes
                     self._settle(call, CallLine(call.name, "done", msgspec.Raw(result)))

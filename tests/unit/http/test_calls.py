@@ -152,6 +152,19 @@ async def test_results_that_are_kept_are_bounded(web: aiohttp.ClientSession, mon
         assert (response.status, (await response.json())["code"]) == (503, "overloaded")
 
 
+async def test_result_for_which_there_is_no_room_is_told_as_lost_not_as_open(
+    web: aiohttp.ClientSession, provider: RawWebSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("majula.api.http.calls._RESULT_BYTES", 10)
+    first, second = await begin(web, "slow"), await begin(web, "slow")
+    for _ in range(2):
+        asked = await provider.receive_json()
+        provider.send_json({"method": "RETURN_RESULT", "invokeid": asked["invokeid"], "result": "x" * 20})
+    assert (await line(web, first, wait_s=10))["result"] == "x" * 20
+    found = await line(web, second, wait_s=10)
+    assert (found["state"], found["error"]["code"]) == ("failed", "overloaded")
+
+
 @pytest.mark.parametrize("wait_s", ["61", "-1", "x", "nan", "inf"])
 async def test_a_wait_out_of_bounds_is_refused(web: aiohttp.ClientSession, wait_s: str) -> None:
     call = await begin(web, "add", provider="init")
