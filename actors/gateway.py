@@ -229,6 +229,9 @@ class GatewayActor(MajulaActor):
         peer = self.switch.peers.get(role) if role is not None else None
         if peer is not None:
             self._flush_peer(peer, now)
+        for role, address in self.roles().items():
+            if address == target:
+                self.switch.questions.role_here(role)
         self._settle()
 
     def on_deadline(self, deadline: float) -> None:

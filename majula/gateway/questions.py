@@ -35,6 +35,8 @@ OF_ONE_CLIENT = 64
 ANSWER_S = 10.0
 # What cannot be sent waits so long: a role that was killed is back within a second.
 AWAY_S = 3.0
+# Parameters that are kept for roles that are away: a question can be as large as a message, and there may be 4,096 of them.
+_HELD_BYTES = 16 << 20
 # A role may be asked to listen for so long (`debug.tap`).
 LISTEN_S = 75.0
 
@@ -84,6 +86,7 @@ class Questions:
         self._last = 0
         self._to_send: list[tuple[Role, Perform]] = []
         self._held: dict[int, Perform] = {}  # those that could not be sent, as their role is away
+        self._held_bytes = 0
 
     def request(self, session: Session, header: Request, body: bytes, now: float) -> None:
         """Raises what the client is to be told."""
@@ -119,17 +122,25 @@ class Questions:
         return found
 
     def hold(self, number: int, question: Perform, now: float) -> None:
-        """The role is away, or its queue is full: it is asked when it is back, if that is soon."""
+        """The role is away, or its queue is full: it is asked when it is back, or takes more, if that is soon."""
         asked = self._asked.get(number)
-        if asked is not None:
+        if asked is None:
+            return
+        if self._held_bytes + len(question.parameters) > _HELD_BYTES:
+            del self._asked[number]
+            self._refuse_away(asked, now)
+        else:
             self._held[number] = question
+            self._held_bytes += len(question.parameters)
             self._asked[number] = asked._replace(deadline=min(asked.deadline, now + AWAY_S))
             self._due_at = min(self._due_at, now + AWAY_S)
 
     def role_here(self, role: Role) -> None:
-        """The role is here (again): what was kept for it can be asked."""
+        """The role is here (again), or takes more: what was kept for it can be asked."""
         for number in [number for number in self._held if self._asked[number].role == role]:
-            self._to_send.append((role, self._held.pop(number)))
+            question = self._held.pop(number)
+            self._held_bytes -= len(question.parameters)
+            self._to_send.append((role, question))
 
     def has_waiting(self) -> bool:
         """Whether `take` would give anything."""
@@ -165,8 +176,10 @@ class Questions:
         """The deadline came."""
         for number in [number for number, asked in self._asked.items() if asked.deadline <= now]:
             asked = self._asked.pop(number)
-            if self._held.pop(number, None) is not None:
-                self._refuse(asked, Unavailable(f"{asked.role} is away just now", retry_after_s=1.0, role=asked.role), now)
+            held = self._held.pop(number, None)
+            if held is not None:
+                self._held_bytes -= len(held.parameters)
+                self._refuse_away(asked, now)
             else:
                 self._refuse(asked, DeadlineExceeded(f"{asked.role} gave no answer in time"), now)
         self._due_at = min((asked.deadline for asked in self._asked.values()), default=inf)
@@ -182,6 +195,9 @@ class Questions:
             return
         data = _encode_json(answer) if encoding == JSON else _encode_msgpack(answer)
         self._out.answer(session, encode_frame(Reply(request, encoding), data), now)
+
+    def _refuse_away(self, asked: _Asked, now: float) -> None:
+        self._refuse(asked, Unavailable(f"{asked.role} is away just now", retry_after_s=1.0, role=asked.role), now)
 
     def _refuse(self, asked: _Asked, error: MajulaError, now: float) -> None:
         if asked.session.is_open:

@@ -89,6 +89,23 @@ def test_role_that_stays_away_is_told_after_a_while() -> None:
     assert questions.take() == []
 
 
+def test_only_so_much_is_kept_for_a_role_that_is_away() -> None:
+    node = Node()
+    client = node.client()
+    questions = node.switches[0].questions
+    large = msgspec.structs.replace(ask(client), parameters=bytes(10 << 20))
+    questions.hold(large.number, large, node.now)
+    another = msgspec.structs.replace(ask(client, 6), parameters=bytes(10 << 20))
+    questions.hold(another.number, another, node.now)
+    told = answer(client)
+    assert isinstance(told, Error) and (told.request, told.code) == (6, "unavailable")
+    questions.role_here("config")
+    assert questions.take() == [("config", large)]
+    questions.hold(large.number, large, node.now)
+    questions.role_here("config")
+    assert questions.take() == [("config", large)]
+
+
 def test_role_that_dies_with_the_question_leaves_its_outcome_unknown() -> None:
     node = Node()
     client = node.client()
