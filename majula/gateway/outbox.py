@@ -207,7 +207,13 @@ class Outbox:
         return now - self._moved_at if self._frames else 0.0
 
     def statistics(self) -> OutboxStatistics:
-        return OutboxStatistics(self.bytes, self.messages, self._total_dropped_messages, self._total_dropped_bytes, self.is_full)
+        return OutboxStatistics(
+            self.bytes,
+            self.messages,
+            self._total_dropped_messages + self._dropped_messages,
+            self._total_dropped_bytes + self._dropped_bytes,
+            self.is_full,
+        )
 
     def _drop(self, frame: bytes, messages: int) -> bool:
         self.is_full = True

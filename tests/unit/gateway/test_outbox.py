@@ -57,6 +57,16 @@ def test_what_was_dropped_is_told_at_the_place_of_the_gap() -> None:
     assert slow(gap) == Slow(3, 200)
 
 
+def test_statistics_show_what_was_dropped_before_the_client_is_told() -> None:
+    outbox = Outbox(SMALL, 0.0)
+    outbox.offer(b"x" * 900, 1, 0.0)
+    outbox.offer(b"y" * 200, 3, 0.0)
+    waiting = outbox.statistics()
+    outbox.take(ALL, 0.0)
+    told = outbox.statistics()
+    assert (waiting.dropped_messages, waiting.dropped_bytes) == (told.dropped_messages, told.dropped_bytes) == (3, 200)
+
+
 def test_after_the_first_drop_nothing_small_slips_in_before_the_gap_is_told() -> None:
     outbox = Outbox(SMALL, 0.0)
     outbox.offer(b"x" * 900, 1, 0.0)
