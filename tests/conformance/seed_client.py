@@ -18,7 +18,7 @@ INT64 = range(-(1 << 63), 1 << 63)
 
 
 class SeedClient:
-    """One connected client. `received` are the frames that a Go program would see, in order."""
+    """One connected client. `received` are the frames that a Go program sees, in order; `reading` ends with the connection."""
 
     def __init__(self, socket: RawWebSocket, client_id: str) -> None:
         self.socket = socket
@@ -27,7 +27,7 @@ class SeedClient:
         self.dropped: list[bytes] = []
         self._numbers = itertools.count(1_700_000_000_000_000_001)
         self._news = asyncio.Event()
-        self._reading = asyncio.create_task(self._read())
+        self.reading = asyncio.create_task(self._read())
 
     @classmethod
     async def connect(cls, port: int, client_id: str) -> Self:
@@ -69,8 +69,8 @@ class SeedClient:
 
     async def close(self) -> None:
         """Without QUIT, as its programs end."""
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        self.reading.cancel()
+        await asyncio.gather(self.reading, return_exceptions=True)
         self.socket.close()
 
     async def _read(self) -> None:
