@@ -124,7 +124,7 @@ class TelemetryActor(MajulaActor):
         if address is None:
             for asker, answer in self._questions.gone(role):
                 self.send(asker, answer)
-        elif not self._levels.is_usual(role):
+        elif self._has_to_tell(role):
             self._tell_levels([role])
         # Somebody has come or gone: what the supervisors say is asked for soon, once for all that happens meanwhile.
         self._tick_at = min(self._tick_at, self.loop.time() + SOON_S)
@@ -146,7 +146,7 @@ class TelemetryActor(MajulaActor):
                 self._give(self._questions.settle(number, answer))
             case NodeFacts():
                 self._facts, self._runner = message, sender
-                if not self._levels.is_usual(RUNNER):
+                if self._has_to_tell(RUNNER):
                     self._tell_levels([RUNNER])
         self._arm()
 
@@ -257,6 +257,11 @@ class TelemetryActor(MajulaActor):
         self._tell_levels(roles)
         self._audit(caller, "log.level", role=request.role, level=request.level, for_s=request.for_s)
         self.event("log.level_changed", changed_role=request.role, level=request.level, who=caller.who)
+
+    def _has_to_tell(self, role: Role) -> bool:
+        """A role that has just started logs as the runner was told. One that was here before this life of telemetry may log as
+        the former one had wished, which with it has ended."""
+        return self.incarnation > 1 or not self._levels.is_usual(role)
 
     def _tell_levels(self, roles: Iterable[Role]) -> None:
         for role in roles:

@@ -16,7 +16,7 @@ import pytest
 
 from majula.messages.base import Role
 from majula.messages.operations import Caller, Perform, Performed
-from majula.messages.telemetry import ClientFigure, ClientFigures, Event, NodeFacts, PublishEvent
+from majula.messages.telemetry import ClientFigure, ClientFigures, Event, Look, Looked, NodeFacts, PublishEvent
 from majula.routing.operations import ClientsAnswer, ClientsRequest
 from majula.telemetry.operations import (
     EventsAnswer,
@@ -140,6 +140,22 @@ async def test_change_of_a_level_is_told_in_an_event_with_who_did_it(rig: Teleme
     assert not found.code
     (listed,) = await rig.events("log.level_changed")
     assert listed["fields"] == {"changed_role": ONE, "level": "debug", "who": "tok-1"}
+
+
+async def test_level_that_was_changed_is_taken_back_by_the_telemetry_that_follows(rig: TelemetryRig) -> None:
+    """What was changed at run time dies with it, its end too: a role that is to log from `debug` on for a minute must not do so
+    for good."""
+    assert not (await rig.perform("log.level", LevelRequest(ONE, "debug", for_s=60.0))).code
+    address, former = rig.roles[ONE].address, rig.roles[ROLE]
+    heard = asyncio.create_task(rig.outside.ask(address, Look(1, "tap", 60.0, 1_024), PATIENCE_S))
+    await asyncio.create_task(rig.outside.ask(address, Look(2, "queues"), PATIENCE_S))  # behind the tap, which listens by then
+    os.kill(former.pid, signal.SIGKILL)
+    await rig.recovered(ROLE, former)
+    await rig.publishes(ONE, event())
+    for number in range(4):  # the fifth on one role ends the first
+        rig.outside.send(address, Look(3 + number, "tap", 60.0, 1))
+    looked = await heard
+    assert isinstance(looked, Looked) and b"SetLevel" in looked.answer
 
 
 async def test_kind_of_role_means_all_of_that_kind(rig: TelemetryRig) -> None:
