@@ -20,7 +20,16 @@ import msgspec
 
 from majula.api.cli.exits import INTERRUPTED, exit_code
 from majula.api.cli.show import harmless
-from majula.errors import ConnectionLost, InvalidRequest, MajulaError, NoSuchNode, NotFound, PermissionDenied, Unauthorized
+from majula.errors import (
+    ConnectionLost,
+    InvalidRequest,
+    MajulaError,
+    NoProvider,
+    NoSuchNode,
+    NotFound,
+    PermissionDenied,
+    Unauthorized,
+)
 from majula.operations import Operation
 
 P = ParamSpec("P")
@@ -96,6 +105,8 @@ def fail(error: MajulaError) -> NoReturn:
 def _hint(error: MajulaError) -> str:
     if isinstance(error, Unauthorized):
         return f"Give a token by {TOKEN_ENVIRONMENT} or --token file:PATH; `majula token create` makes one."
+    if isinstance(error, NoProvider):
+        return "`majula services` lists what can be called; the node's own functions need --provider init."
     if isinstance(error, PermissionDenied) and error.detail.get("scope"):
         return f"Make a token with --scope {harmless(str(error.detail['scope']))}."
     if isinstance(error, ConnectionLost | NoSuchNode):

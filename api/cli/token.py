@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
+from msgspec.structs import replace
 
 from majula.api.cli.asking import Place, asked, at_node, print_json
 from majula.api.cli.looking import show
-from majula.api.cli.show import Duration, print_fields, print_table
+from majula.api.cli.show import Duration, harmless, print_fields, print_table
 from majula.auth import operations as auth
+from majula.errors import Conflict, InvalidRequest
 
 
 @click.group()
@@ -25,10 +30,17 @@ def token() -> None:
 @click.option("--single-use", is_flag=True, help="The first session that it opens is its only one.")
 @click.option("--messages-per-s", type=click.FloatRange(0), default=0.0, help="All its sessions together; 0: no own limit.")
 @click.option("--bytes-per-s", type=click.FloatRange(0), default=0.0, help="All its sessions together; 0: no own limit.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the secret to this new file, which only you can read.",
+)
 @at_node
 def create(
     place: Place,
     *,
+    output: Path | None,
     scopes: tuple[str, ...],
     note: str,
     clients: tuple[str, ...],
@@ -37,7 +49,8 @@ def create(
     messages_per_s: float,
     bytes_per_s: float,
 ) -> None:
-    """Make a token. Its secret is printed alone on standard output, this once: `majula token create ... > secret.txt`."""
+    """Make a token. Its secret is printed alone on standard output, or written to a file, this once."""
+    file = None if output is None else _new_file(output)
     request = auth.TokenCreateRequest(
         scopes=scopes,
         note=note,
@@ -47,13 +60,40 @@ def create(
         messages_per_s=messages_per_s,
         bytes_per_s=bytes_per_s,
     )
-    answer: auth.TokenCreateAnswer = asked(place, auth.CREATE, request)
+    try:
+        answer: auth.TokenCreateAnswer = asked(place, auth.CREATE, request)
+    except BaseException:
+        if file is not None:
+            os.close(file)
+            os.unlink(str(output))
+        raise
+    if file is not None:
+        with open(file, "w", encoding="ascii") as opened:
+            opened.write(answer.secret + "\n")
+        answer = replace(answer, secret="")
     if place.as_json:
         print_json(answer)
         return
     until = f", until {answer.token.expires}" if answer.token.expires else ""
-    click.echo(f"{answer.token.id}: {' '.join(answer.token.scopes)}{until}; it is shown this once", err=True)
-    click.echo(answer.secret)
+    where = "it is shown this once" if output is None else f"its secret is in {output}"
+    click.echo(f"{answer.token.id}: {' '.join(answer.token.scopes)}{until}; {harmless(where)}", err=True)
+    if output is None:
+        click.echo(answer.secret)
+
+
+def _new_file(path: Path) -> int:
+    """Made before the token is: a secret that cannot be written down would be lost.
+
+    Raises:
+        Conflict: there is a file already.
+        InvalidRequest: it cannot be made.
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Conflict(f"{path} is there already; name another file, or remove it") from None
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be written: {error.strerror}") from None
 
 
 @token.command("list")

@@ -37,6 +37,32 @@ async def test_new_token_is_alone_on_standard_output(tmp_path: Path) -> None:
         assert out.strip() not in error
 
 
+async def test_new_token_is_written_to_a_private_file_and_nowhere_else(tmp_path: Path) -> None:
+    async with terminal(tmp_path, auth="token") as shell:
+        file = tmp_path / "secret"
+        code, out, error = await shell.run("token", "create", "--scope", "publish:a", "--output", str(file))
+        assert (code, out) == (0, "")
+        secret = file.read_text().strip()
+        assert re.fullmatch(r"mjl_[A-Za-z0-9_-]{43}", secret) and secret not in error
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_file_that_is_there_is_kept_and_no_token_is_made(tmp_path: Path) -> None:
+    async with terminal(tmp_path, auth="token") as shell:
+        file = tmp_path / "secret"
+        file.write_text("mine")
+        assert (await shell.run("token", "create", "--scope", "publish:a", "--output", str(file)))[0] == 6
+        assert file.read_text() == "mine"
+        assert json.loads((await shell.run("token", "list", "--json"))[1])["tokens"] == []
+
+
+async def test_file_of_a_token_that_was_refused_is_gone(tmp_path: Path) -> None:
+    async with terminal(tmp_path, auth="token") as shell:
+        file = tmp_path / "secret"
+        assert (await shell.run("token", "create", "--scope", "nosuch:a", "--output", str(file)))[0] == 2
+        assert not file.exists()
+
+
 async def test_token_gives_what_its_scopes_say_and_no_more(tmp_path: Path) -> None:
     async with terminal(tmp_path, auth="token") as shell:
         environment = {"MAJULA_TOKEN": await make_token(shell, "publish:a.>"), "MAJULA_ADDRESS": web(shell)}
