@@ -131,7 +131,6 @@ class PrivateMessages:
         self._sweep_at = inf
         self.messages = 0
         """Messages of clients that were sent from here, ever."""
-        """Private messages of clients that came here, ever."""
         self._unrouted = 0
         self._refused = 0
         self._lost_receipts = 0
