@@ -15,6 +15,9 @@ from collections.abc import Callable, Coroutine, Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Protocol, cast
 
+from majula.api.entrance.tls import server_context
+from majula.errors import ConfigError
+
 log = logging.getLogger("majula.entrance")
 
 HANDSHAKE_S = 5.0
@@ -63,10 +66,20 @@ class Entrance:
         self._turned_away = 0
         self._failed = 0
 
-    def renew(self, *, ip_allow: Iterable[str], context: ssl.SSLContext | None) -> None:
-        """Set who may connect, and the certificate. Connections that stand are not touched."""
+    def renew(self, *, ip_allow: Iterable[str], cert_file: str, key_file: str) -> None:
+        """Set who may connect, and the certificate; empty: no TLS. Connections that stand are not touched. Where a certificate
+        cannot be used the one before it stays, and the log says why.
+
+        Raises:
+            ConfigError: it cannot be used, and there is none before it.
+        """
         self._networks = tuple(ip_network(entry, strict=False) for entry in ip_allow)
-        self.context = context
+        try:
+            self.context = server_context(cert_file, key_file) if cert_file else None
+        except ConfigError as error:
+            if self.context is None:
+                raise
+            log.error("certificate.refused", extra={"reason": error.message})
 
     async def open(self, listener: socket.socket) -> asyncio.Server:
         """Serve on this socket."""

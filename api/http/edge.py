@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from majula.api.entrance import Entrance, server_context
+from majula.api.entrance import Entrance
 from majula.api.http.answers import JSON_TYPE, SAFETY_HEADERS, error_body, error_headers, internal_error
 from majula.api.http.calls import STARTED_CALLS, StartedCalls
 from majula.api.http.connection import IDLE_S, Answering, HttpConnection, HttpTally
@@ -18,7 +18,7 @@ from majula.api.http.routes import HEALTH, make_routes
 from majula.api.http.rules import Rules, bearer_of, make_rules
 from majula.api.http.sessions import SESSIONS, Sessions
 from majula.api.websocket.connection import Tally, WebSocketConnection
-from majula.errors import ConfigError, InvalidRequest, MajulaError, MethodNotAllowed, NotFound, TooLarge, UnsupportedMedia
+from majula.errors import InvalidRequest, MajulaError, MethodNotAllowed, NotFound, TooLarge, UnsupportedMedia
 from majula.gateway.edge import EdgeContext
 from majula.gateway.settings import GatewaySettings
 
@@ -107,15 +107,8 @@ class HttpEdge:
         """See `Edge`."""
         if self._entrance is None:
             return
-        context = self._entrance.context
-        try:
-            context = server_context(settings.cert_file, settings.key_file) if settings.cert_file else None
-        except ConfigError as error:
-            if context is None:
-                raise
-            log.error("certificate.refused", extra={"reason": error.message})
-        self._entrance.renew(ip_allow=settings.ip_allow, context=context)
-        scheme = "https" if context is not None else "http"
+        self._entrance.renew(ip_allow=settings.ip_allow, cert_file=settings.cert_file, key_file=settings.key_file)
+        scheme = "https" if self._entrance.context is not None else "http"
         self.rules = make_rules(bind=settings.bind, hosts=settings.hosts, origins=settings.origins, scheme=scheme)
 
     async def drain(self, deadline: float) -> None:

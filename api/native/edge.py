@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 
-from majula.api.entrance import Entrance, server_context
+from majula.api.entrance import Entrance
 from majula.api.native.connection import NativeConnection
-from majula.errors import ConfigError
 from majula.gateway.edge import EdgeContext
 from majula.gateway.settings import GatewaySettings
-
-log = logging.getLogger("majula.native")
 
 # Limits are given in seconds, so a sweep a second keeps them well enough; a timer a connection would cost one heap entry a read.
 _SWEEP_S = 1.0
@@ -64,14 +60,7 @@ class NativeEdge:
     def renew(self, settings: GatewaySettings) -> None:
         if self._entrance is None:
             return
-        context = self._entrance.context
-        try:
-            context = server_context(settings.cert_file, settings.key_file) if settings.cert_file else None
-        except ConfigError as error:
-            if context is None:
-                raise
-            log.error("certificate.refused", extra={"reason": error.message})
-        self._entrance.renew(ip_allow=settings.ip_allow, context=context)
+        self._entrance.renew(ip_allow=settings.ip_allow, cert_file=settings.cert_file, key_file=settings.key_file)
 
     async def drain(self, deadline: float) -> None:
         self._is_draining = True
