@@ -4,7 +4,10 @@ The earlier commit is unpacked into a private directory and measured by its own 
 accounts, as it was then. This checkout is measured with what an operator turns on: a token with scopes, rates, metrics, logs.
 By TCP, because on the Unix socket the node's own user may do everything, and nothing would be checked.
 
-A case is measured on both sides right after one another, in a random order, so that both find the machine in one mood.
+A case is measured on both sides right after one another, in a random order, so that both find the machine in one mood. What
+counts is the median of the ratios of such pairs. Everything that is started keeps its freed memory: a process that moves 64 KiB
+messages otherwise takes each from the kernel anew, or none of them, by the layout of its heap, which is a matter of luck, and costs
+up to four times as much.
 """
 
 from __future__ import annotations
@@ -34,7 +37,10 @@ MUST = 0.9
 """Of the earlier throughput."""
 
 _USUAL = ("topic128", "topic64k", "fan100", "rpc")
+_SIDES = 2
 _TURN_S = 600.0
+# mallopt(3)
+_KEEP_FREED_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -128,7 +134,7 @@ def _take_turn(scope: Scope, record: BeforeRun, place: tuple[Side, str, int], op
     name = f"{side.name}-{case}-{number}"
     out = scope.directory / f"{name}.json"
     command = python("benchmarks", "peers", *options, "--cases", case, "--only", side.variant, "--out", str(out))
-    process = scope.spawn(command, name=name, directory=side.checkout)
+    process = scope.spawn(command, name=name, directory=side.checkout, environment=_KEEP_FREED_MEMORY)
     try:
         process.wait(_TURN_S)
     except subprocess.TimeoutExpired:
@@ -159,18 +165,18 @@ def figures(outcome: Outcome) -> dict[str, float]:
 
 
 def render(record: BeforeRun) -> str:
-    """Medians of both sides and their ratio."""
+    """Medians of both sides, and the median of their ratios."""
     rows: list[list[str]] = []
     kinds = dict.fromkeys((turn.case, figure) for turn in record.turns for figure in turn.figures)
     for case, figure in kinds:
-        (earlier, was_quiet), (now, is_quiet) = (_median(record, side, case, figure) for side in ("earlier", "now"))
+        pairs, is_sure = _pairs(record, case, figure)
         what = f"{CASES[case].title}, {figure}"
-        if earlier is None or now is None:
-            rows.append([what, report.number(earlier), report.number(now), "-", "not measured"])
+        if not pairs:
+            rows.append([what, "-", "-", "-", "not measured"])
             continue
-        ratio = now / earlier
+        earlier, now = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
+        ratio = statistics.median(after / before for before, after in pairs)
         is_reached = ratio <= 1 / MUST if figure.endswith(" us") else ratio >= MUST
-        is_sure = was_quiet and is_quiet
         verdict = ("reached" if is_reached else "MISSED") + ("" if is_sure else "?")
         rows.append([what, report.number(earlier), report.number(now), f"{'' if is_sure else '~'}{ratio:.2f}", verdict])
     head = ["figure", f"{record.earlier} at {record.revision}", f"{record.now} now", "ratio", f"must reach {MUST:g}"]
@@ -178,14 +184,19 @@ def render(record: BeforeRun) -> str:
     return failed + report.table(f"This checkout beside {record.revision}; ~: the machine was busy meanwhile", head, rows)
 
 
-def _median(record: BeforeRun, side: str, case: str, figure: str) -> tuple[float | None, bool]:
-    """Of the quiet samples; where there are fewer than two, of the quieter half."""
-    taken = [turn for turn in record.turns if turn.side == side and turn.case == case and figure in turn.figures]
-    quiet = [turn for turn in taken if turn.others_cores < QUIET_CORES]
+def _pairs(record: BeforeRun, case: str, figure: str) -> tuple[list[tuple[float, float]], bool]:
+    """What both sides showed in each round in which the machine was quiet; where those are too few, in the quieter half."""
+    found: list[tuple[float, float, float]] = []  # the cores of others, earlier, now
+    for number in sorted({turn.round for turn in record.turns}):
+        sides = {turn.side: turn for turn in record.turns if turn.case == case and turn.round == number}
+        if len(sides) == _SIDES:
+            earlier, now = sides["earlier"], sides["now"]
+            found.append((max(earlier.others_cores, now.others_cores), earlier.figures[figure], now.figures[figure]))
+    quiet = [pair for pair in found if pair[0] < QUIET_CORES]
     is_quiet = len(quiet) >= FEWEST_QUIET
     if not is_quiet:
-        quiet = sorted(taken, key=lambda turn: turn.others_cores)[: max(3, (len(taken) + 1) // 2)]
-    return (statistics.median(turn.figures[figure] for turn in quiet) if quiet else None), is_quiet
+        quiet = sorted(found)[: max(3, (len(found) + 1) // 2)]
+    return [(earlier, now) for _, earlier, now in quiet], is_quiet
 
 
 def _git(*words: str) -> bytes:
