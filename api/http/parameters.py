@@ -63,22 +63,6 @@ async def read_parts(request: web.BaseRequest, limits: GatewayLimits) -> Parts:
     return Parts(found, _fields(request.rel_url.raw_query_string.encode("ascii")) + form)
 
 
-def as_flag(value: object, name: str) -> bool:
-    """A yes or no that came as JSON or as text.
-
-    Raises:
-        InvalidRequest: it is neither.
-    """
-    if isinstance(value, bool):
-        return value
-    word = str(value).lower()
-    if word in {"true", "1", "yes", "on"}:
-        return True
-    if word in {"false", "0", "no", "off", ""}:
-        return False
-    raise InvalidRequest(f"{name} is true or false")
-
-
 def as_text(parameters: dict[str, Any], name: str) -> str:
     """A parameter that must be there and be text.
 

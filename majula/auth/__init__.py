@@ -14,13 +14,12 @@ Read in this order:
 """
 
 from majula.auth.book import TOKENS, TokenBook, TokenEntry, Turned
-from majula.auth.grants import ALL, NOTHING, Grants, denied, grants_of
+from majula.auth.grants import ALL, Grants, denied, grants_of
 from majula.auth.secret import Secret
 from majula.auth.tokens import TokenIndex, digest_of, has_token, is_token, make_token, without_tokens
 
 __all__ = [
     "ALL",
-    "NOTHING",
     "TOKENS",
     "Grants",
     "Secret",

@@ -120,5 +120,3 @@ def _by_verb(scopes: Iterable[Scope]) -> dict[str, tuple[_Rule, ...]]:
 
 ALL = grants_of(("*:*",))
 """Of a session that has to prove nothing: `auth: none`, and the node's own user on the Unix socket."""
-
-NOTHING = grants_of(())

@@ -116,17 +116,6 @@ class Sender:
             self._ready[flow] = None
         return flow.number, flow.base + waiting
 
-    def has_room(self, target: str, size: int, *, node: str = "", source: str = "") -> bool:
-        """Whether `send` would take a message of so many bytes."""
-        flow = self._flows.get((source, node, target))
-        limits = self._limits
-        if flow is not None and flow.entries:
-            if len(flow.entries) >= limits.messages or flow.bytes + size + MESSAGE_PREFIX_BYTES > limits.bytes:
-                return False
-        elif flow is None and len(self._flows) >= limits.flows and all(other.entries for other in self._flows.values()):
-            return False
-        return not self._bytes or self._bytes + size + MESSAGE_PREFIX_BYTES <= limits.total_bytes
-
     def waits(self) -> bool:
         """Whether `frames` would give something."""
         return self._is_connected and bool(self._ready)

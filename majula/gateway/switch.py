@@ -41,7 +41,7 @@ from majula.gateway.questions import Questions
 from majula.gateway.rates import Meter, Rates
 from majula.gateway.requests import Requests, Slices
 from majula.gateway.routes import Routes
-from majula.gateway.session import Connection, Session, SessionStatistics
+from majula.gateway.session import Connection, Session
 from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.messages.base import Role
 from majula.routing.readers import READING
@@ -549,10 +549,6 @@ class Switch:
         found |= self.load.statistics()
         found |= self.routes.statistics() | self.calls.statistics()
         return found | self.requests.statistics() | self.messages.statistics()
-
-    def session_statistics(self) -> list[SessionStatistics]:
-        """One line a client."""
-        return [session.statistics() for session in self.sessions.values()]
 
     # --- inside
 

@@ -119,11 +119,6 @@ class PendingCalls(Generic[O, T]):
             del self._targets[call.target]
         return call
 
-    def retarget(self, call: PendingCall[O, T], target: T) -> PendingCall[O, T]:
-        """Another provider gets the call, under a new id, so that a late answer of the first one finds nothing."""
-        self.take(call.id)
-        return self.add(call.origin, call.origin_call, target, call.deadline, call.context, limit=self.limit + 1)
-
     def expire(self, now: float) -> list[PendingCall[O, T]]:
         """Take out all calls whose deadline has come, in the order of their deadlines."""
         expired: list[PendingCall[O, T]] = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import inf, isnan
-from typing import Final
 
 from msgspec import Struct
 
@@ -16,8 +15,6 @@ from majula.messages.base import Role
 from majula.telemetry.events import EVENTS
 from majula.telemetry.figures import ACTOR, NODE, ROLE, ROOMS, TABLE, Figure, figure, metric_name
 from majula.telemetry.operations import RoleLine
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Value = int | float
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from majula.auth import ALL, NOTHING, Grants, grants_of
+from majula.auth import ALL, Grants, grants_of
 from majula.auth.scopes import VERBS
 from majula.errors import InvalidRequest, PermissionDenied
 
@@ -15,8 +15,9 @@ def grants(*scopes: str) -> Grants:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_session_without_scopes_may_do_nothing(verb: str) -> None:
-    assert not NOTHING.allows(verb, "a")
-    assert not NOTHING.is_all
+    nothing = grants_of(())
+    assert not nothing.allows(verb, "a")
+    assert not nothing.is_all
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -38,7 +39,7 @@ def test_missing_scope_is_named() -> None:
 
 def test_refusal_carries_the_missing_scope() -> None:
     with pytest.raises(PermissionDenied) as caught:
-        NOTHING.require("call", "add")
+        grants_of(()).require("call", "add")
     assert caught.value.detail == {"scope": "call:add"}
 
 

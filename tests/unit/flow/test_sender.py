@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from math import inf
 
 import pytest
@@ -302,7 +303,6 @@ def test_flow_holds_so_many_messages_and_no_more() -> None:
     ann = sender(limits=FlowLimits(messages=3))
     for _ in range(3):
         ann.send("bob", b"", 0.0)
-    assert not ann.has_room("bob", 0)
     with pytest.raises(Overloaded) as raised:
         ann.send("bob", b"", 0.0)
     assert raised.value.retry_after_s > 0
@@ -319,7 +319,6 @@ def test_flow_holds_so_many_bytes_and_no_more_but_one_message_of_any_size() -> N
 def test_all_flows_together_hold_so_many_bytes() -> None:
     ann = sender(limits=FlowLimits(total_bytes=100))
     ann.send("bob", b"x" * 90, 0.0)
-    assert not ann.has_room("cid", 10)
     with pytest.raises(Overloaded):
         ann.send("cid", b"x" * 10, 0.0)
 
@@ -329,7 +328,6 @@ def test_flow_with_nothing_under_way_gives_its_place_to_another() -> None:
     ann.send("bob", b"", 0.0)
     ((header, _),) = ann.frames(0.0)
     ann.send("cid", b"", 0.0)
-    assert not ann.has_room("dan", 0)
     with pytest.raises(Overloaded):
         ann.send("dan", b"", 0.0)
     ann.receive(receipt(header, 1), 0.01)
@@ -379,9 +377,10 @@ def test_every_message_has_one_verdict_whatever_receipts_say(steps: list[tuple[s
     verdicts: dict[object, str] = {}
     for what, value in steps:
         match what:
-            case "send" if ann.has_room("bob", 0):
-                ticket += 1
-                ann.send("bob", b"", now, ttl_s=value, ticket=ticket)
+            case "send":
+                with contextlib.suppress(Overloaded):
+                    ann.send("bob", b"", now, ttl_s=value, ticket=ticket + 1)
+                    ticket += 1
             case "receipt" if header is not None:
                 ann.receive(receipt(header, int(value), int(value) + 2), now)
             case "refuse" if header is not None:
