@@ -91,7 +91,5 @@ class Outlets:
 
 def error_frame(error: MajulaError, *, request: int = 0, method: str = "") -> bytes:
     """ERROR, with no more of what the client sent than a reader needs."""
-    detail = {
-        name: value[:_QUOTED_CHARACTERS] if isinstance(value, str) else value for name, value in error.detail.items()
-    }
+    detail = {name: value[:_QUOTED_CHARACTERS] if isinstance(value, str) else value for name, value in error.detail.items()}
     return encode_frame(Error(request, error.code, error.message[:_SENTENCE_CHARACTERS], detail, method))
