@@ -10,7 +10,7 @@ most; then they are swept out, which costs 0.05 us a call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Generic, TypeVar
@@ -136,11 +136,6 @@ class PendingCalls(Generic[O, T]):
     def drop_target(self, target: T) -> list[PendingCall[O, T]]:
         """Take out all calls to a provider that is gone."""
         return self._take_all(tuple(self._targets.get(target, ())))
-
-    def drop_targets(self, is_lost: Callable[[T], bool]) -> list[PendingCall[O, T]]:
-        """Take out all calls to the providers of which `is_lost` is true: those of a gateway that is gone."""
-        lost = [target for target in self._targets if is_lost(target)]
-        return [call for target in lost for call in self.drop_target(target)]
 
     def next_deadline(self) -> float:
         """When `expire` has something to do; inf: nothing is under way."""

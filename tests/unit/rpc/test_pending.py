@@ -60,14 +60,6 @@ def test_providers_end_takes_its_calls_out_and_no_others() -> None:
     assert list(calls) == [other]
 
 
-def test_gateways_end_takes_the_calls_of_its_providers_out() -> None:
-    calls: PendingCalls[str, tuple[str, str]] = PendingCalls()
-    for number, target in enumerate((("g1", "a"), ("g2", "b"), ("g1", "c"))):
-        calls.add("ann", number, target, 1.0)
-    assert [call.target for call in calls.drop_targets(lambda target: target[0] == "g1")] == [("g1", "a"), ("g1", "c")]
-    assert len(calls) == 1
-
-
 def test_caller_with_too_many_calls_is_refused_and_others_are_not() -> None:
     calls: PendingCalls[str, str] = PendingCalls(limit=2)
     first = calls.add("ann", 1, "bob", 1.0)
@@ -84,15 +76,6 @@ def test_number_that_is_under_way_cannot_be_used_again() -> None:
     calls.add("ann", 1, "bob", 1.0)
     with pytest.raises(KeyError):
         calls.add("ann", 1, "cid", 1.0)
-
-
-def test_late_answer_of_the_first_provider_finds_nothing_after_a_second_try() -> None:
-    calls: PendingCalls[str, str] = PendingCalls(limit=1)
-    first = calls.add("ann", 1, "bob", 1.0, "context")
-    second = calls.retarget(first, "cid")
-    assert calls.take(first.id) is None
-    assert (second.target, second.deadline, second.context, second.origin_call) == ("cid", 1.0, "context", 1)
-    assert calls.count("ann") == 1
 
 
 def test_answered_calls_with_far_deadlines_do_not_pile_up() -> None:
