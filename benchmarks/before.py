@@ -6,8 +6,8 @@ By TCP, because on the Unix socket the node's own user may do everything, and no
 
 A case is measured on both sides right after one another, in a random order, so that both find the machine in one mood. What
 counts is the median of the ratios of such pairs. Everything that is started keeps its freed memory: a process that moves 64 KiB
-messages otherwise takes each from the kernel anew, or none of them, by the layout of its heap, which is a matter of luck, and costs
-up to four times as much.
+messages otherwise takes each from the kernel anew, or none of them, by the layout of its heap, which is a matter of luck, and
+costs up to four times as much.
 """
 
 from __future__ import annotations
