@@ -1,15 +1,15 @@
 """The Python client of a node: `majula.connect(address)`.
 
-Pure parts first, they hold the rules: `states` (what a program is told of its connection), `address` (where a node is), `trust`
-(who may be it, and the token), `shape` (values as bytes, and as types), `message` (what a subscriber gets), `outbox` (messages
-become runs), `interests` (which subscription a run is for), `calls` (open calls and their frames), `functions` (a typed
-function becomes a service), `retry`, `statistics`, `events` and `session` (greeting, reconnecting, what is in force). Then what
-touches asyncio: `subscription`, `caller` (calls made here), `provider` (calls served here), `connection` (what a transport must
-offer), `native` (Unix socket and TCP), `packages` and `websocket` (the same over WebSocket, msgpack or JSON), `sse` and `http`
-(the same by HTTP alone), `dialling` (which of them an address means), `private` (what a receiver gets), `inbox` and `messenger`
-(private messages), `attachment`, which joins them, `publishing`, `calling` and `messaging` (topics, functions, private messages),
-`asking`, `observation` and `administration` (what is asked of the node by name), `client`, all verbs of a program, `reference`,
-which writes docs/reference/sdk.md, and `entry`, where it begins.
+Pure parts first, they hold the rules: `states` (what a program is told of its connection), `address` (where a node is),
+`trust` (who may be it, and the token), `shape` (values as bytes, and as types), `message` (what a subscriber gets), `outbox`
+(messages become runs), `interests` (which subscription a run is for), `calls` (open calls and their frames), `functions` (a
+typed function becomes a service), `callbacks`, `retry`, `statistics`, `events` and `session` (greeting, reconnecting, what is
+in force). Then what touches asyncio: `subscription`, `caller` (calls made here), `provider` (calls served here), `connection`
+(what a transport must offer), `native` (Unix socket and TCP), `packages` and `websocket` (the same over WebSocket, msgpack or
+JSON), `sse` and `http` (the same by HTTP alone), `dialling` (which of them an address means), `private` (what a receiver
+gets), `inbox` and `messenger` (private messages), `attachment`, which joins them, `publishing`, `calling` and `messaging`
+(topics, functions, private messages), `asking`, `observation` and `administration` (what is asked of the node by name),
+`client`, all verbs of a program, `reference`, which writes docs/reference/sdk.md, and `entry`, where it begins.
 """
 
 from majula.api.sdk.calls import Call

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import inspect
 import os
 from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, TypeVar
 
 from majula.api.sdk.address import Address, find_default_address, parse_address
 from majula.api.sdk.attachment import BUFFER_BYTES, CONNECT_S, StateCallback
+from majula.api.sdk.callbacks import is_async
 from majula.api.sdk.calls import check_name
 from majula.api.sdk.client import Client
 from majula.api.sdk.shape import Codec
@@ -64,7 +64,7 @@ def connect(
         raise InvalidRequest("no address was given")
     if client_id:
         check_name("client", client_id)
-    if inspect.iscoroutinefunction(on_state):
+    if on_state is not None and is_async(on_state):
         raise InvalidRequest("on_state is a plain function: it must not wait")
     trust = trust or Trust()
     trust.digest()

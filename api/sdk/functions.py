@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from majula.api.sdk.callbacks import is_async
 from majula.errors import InvalidRequest
 from majula.wire.headers import Parameter
 
@@ -116,11 +117,10 @@ def describe(call: Callable[..., Any], *, name: str = "", note: str = "", idempo
     if not own_name or own_name == "<lambda>":
         raise InvalidRequest("this callable has no name of its own: give one")
     doc = inspect.getdoc(call) if inspect.isroutine(call) else ""
-    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004  # the method is inspected, not tested for
     return Function(
         name=own_name,
         call=call,
-        is_async=is_async,
+        is_async=is_async(call),
         parameters=tuple(parameters),
         results=_results(hints.get("return", inspect.Signature.empty)),
         note=note or (doc or "").split("\n", 1)[0].strip(),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from majula.api.sdk.callbacks import is_async
 from majula.api.sdk.private import PrivateMessage, Queue
 from majula.errors import InvalidRequest
 
@@ -71,7 +71,7 @@ class Inbox:
             self._consumer.cancel()
             self._consumer = None
         self._callback = callback
-        self._is_direct = callback is not None and not _is_async(callback)
+        self._is_direct = callback is not None and not is_async(callback)
         if self._is_direct:
             while self._queue and self._is_direct:
                 self._call(self._pop())
@@ -149,7 +149,3 @@ class Inbox:
     def _failed(self, error: Exception) -> None:
         self.failures += 1
         _log.error("callback.failed messages", exc_info=error)
-
-
-def _is_async(callback: Callable[..., object]) -> bool:
-    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004  # the method is inspected, not tested for

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
@@ -11,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Protocol
 
+from majula.api.sdk.callbacks import is_async
 from majula.api.sdk.message import Message, typed
 from majula.api.sdk.shape import Shape
 from majula.errors import ConnectionLost, DeadlineExceeded, InvalidRequest, MajulaError
@@ -283,7 +283,3 @@ class Subscription:
             _log.error("message.unfit topic=%s error=%s", message.topic, error)  # no trace: it is the publisher's mistake
         else:
             _log.error("callback.failed topic=%s", self.topic, exc_info=error)
-
-
-def is_async(callback: Callable[..., object]) -> bool:
-    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004  # the method is inspected, not tested for

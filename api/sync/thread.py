@@ -15,6 +15,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
+from majula.api.sdk.callbacks import is_async
 from majula.api.sdk.message import Message
 from majula.api.sdk.subscription import RunCallback
 from majula.errors import ConnectionLost, InvalidRequest
@@ -216,7 +217,7 @@ def _guarded(callback: Callable[..., object], arguments: tuple[Any, ...]) -> Non
 def _check_plain(callback: Callable[..., Any]) -> None:
     if not callable(callback):
         raise InvalidRequest("a callback is something that can be called")
-    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):  # noqa: B004  # the method is inspected, not tested for
+    if is_async(callback):
         raise InvalidRequest("the synchronous client takes plain functions; `async def` belongs to majula.connect")
 
 

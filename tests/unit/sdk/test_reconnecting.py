@@ -179,8 +179,13 @@ async def test_a_state_callback_must_not_wait() -> None:
     async def callback(_state: object) -> None:
         """Never run."""
 
-    with pytest.raises(InvalidRequest, match="on_state"):
-        connect("unix:/x", on_state=callback)
+    class Telling:
+        async def __call__(self, _state: object) -> None:
+            """Never run either."""
+
+    for one in (callback, Telling()):
+        with pytest.raises(InvalidRequest, match="on_state"):
+            connect("unix:/x", on_state=one)
 
 
 async def test_a_state_callback_that_raises_does_no_harm(gateway: FakeGateway) -> None:
