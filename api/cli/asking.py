@@ -108,7 +108,9 @@ def _hint(error: MajulaError) -> str:
     if isinstance(error, NoProvider):
         return "`majula services` lists what can be called; the node's own functions need --provider init."
     if isinstance(error, PermissionDenied) and error.detail.get("scope"):
-        return f"Make a token with --scope {harmless(str(error.detail['scope']))}."
+        scope = harmless(str(error.detail["scope"]))
+        # No token publishes there.
+        return "" if scope.startswith("publish:$SYS") else f"Make a token with --scope '{scope}'."
     if isinstance(error, ConnectionLost | NoSuchNode):
         return "Is a node running? `majula status` shows it, `majula node run` starts one."
     return ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from majula.api.cli.asking import Place, asked, at_node, print_json
+from majula.api.cli.exits import FAILED
 from majula.api.cli.looking import show
 from majula.api.cli.show import Duration, harmless, print_table, size
 from majula.telemetry import operations as telemetry
@@ -60,7 +63,14 @@ def _queues(answer: telemetry.QueuesAnswer) -> None:
 
 @debug.command()
 @click.argument("role")
-@click.option("--for", "for_s", type=Duration(), default=5.0, show_default="5s", help="How long to listen, at most 60s.")
+@click.option(
+    "--for",
+    "for_s",
+    type=Duration(lasts=True, at_most_s=60),
+    default=5.0,
+    show_default="5s",
+    help="How long to listen, at most 60s.",
+)
 @click.option("--limit", type=click.IntRange(1, 1_024), default=256, show_default=True, help="Messages at most.")
 @at_node
 def tap(place: Place, role: str, for_s: float, limit: int) -> None:
@@ -85,6 +95,7 @@ def flight(place: Place) -> None:
     answer: telemetry.FlightAnswer = asked(place, telemetry.FLIGHT, telemetry.FlightRequest())
     if place.as_json:
         print_json(answer)
+        _tell_where(answer.file)
         return
     print_table(
         ("at", "event", "role", "fields"),
@@ -93,7 +104,14 @@ def flight(place: Place) -> None:
             for line in answer.events
         ),
     )
-    click.echo(f"written to {harmless(answer.file)}", err=True)
+    _tell_where(answer.file)
+
+
+def _tell_where(file: str) -> None:
+    if not file:
+        click.echo("Error: it could not be written to a file; `majula events flight.failed` says why", err=True)
+        sys.exit(FAILED)
+    click.echo(f"written to {harmless(file)}", err=True)
 
 
 @click.group()
@@ -104,7 +122,9 @@ def log() -> None:
 @log.command()
 @click.argument("role")
 @click.argument("level", type=click.Choice(["debug", "info", "warning", "error"]))
-@click.option("--for", "for_s", type=Duration(), default=0.0, show_default="for good", help="Then back to what it was, as 10m.")
+@click.option(
+    "--for", "for_s", type=Duration(lasts=True), default=0.0, show_default="for good", help="Then back to what it was, as 10m."
+)
 @at_node
 def level(place: Place, role: str, level: telemetry.Level, for_s: float) -> None:
     """Set the lowest LEVEL that ROLE logs, at run time; * is every role."""

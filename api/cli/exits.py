@@ -8,6 +8,7 @@ from majula.errors import (
     Conflict,
     ConnectionLost,
     DeadlineExceeded,
+    DiskFull,
     InvalidRequest,
     MajulaError,
     NoSuchNode,
@@ -54,6 +55,7 @@ _CODES: tuple[tuple[type[MajulaError], int], ...] = (
     (DeadlineExceeded, TOO_LATE),
     (RemoteError, REMOTE),
     (ConnectionLost, NO_NODE),
+    (DiskFull, FAILED),
     (NotNow, NO_NODE),
 )
 

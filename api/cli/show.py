@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -77,9 +78,15 @@ def rate(value: float) -> str:
 
 
 class Duration(click.ParamType[float, Any]):
-    """`90`, `90s`, `15m`, `12h`, `30d`, `2w`: seconds."""
+    """`90`, `90s`, `15m`, `12h`, `30d`, `2w`: seconds.
+
+    lasts: 0 is refused, where it would be read as "for ever". at_most_s: so long at most.
+    """
 
     name = "duration"
+
+    def __init__(self, *, lasts: bool = False, at_most_s: float = math.inf) -> None:
+        self._lasts, self._at_most_s = lasts, at_most_s
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, int | float):
@@ -87,4 +94,9 @@ class Duration(click.ParamType[float, Any]):
         match = _DURATION.fullmatch(str(value))
         if match is None:
             self.fail(f"{value!r} is no duration: use 90, 15m, 12h, 30d or 2w", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
+        lasts_s = float(match[1]) * _UNITS[match[2]]
+        if self._lasts and not lasts_s:
+            self.fail(f"{value!r} is over at once: give a longer one, or leave the option out", param, ctx)
+        if lasts_s > self._at_most_s:
+            self.fail(f"{value!r} is too long: {self._at_most_s:.0f}s at most", param, ctx)
+        return lasts_s

@@ -26,7 +26,9 @@ def token() -> None:
 )
 @click.option("--note", default="", help="What it is for.")
 @click.option("--client", "clients", multiple=True, help="Client ids that it may take; left out: all.")
-@click.option("--expires", "expires_in_s", type=Duration(), default=0.0, show_default="never", help="After this time, as 30d.")
+@click.option(
+    "--expires", "expires_in_s", type=Duration(lasts=True), default=0.0, show_default="never", help="After this time, as 30d."
+)
 @click.option("--single-use", is_flag=True, help="The first session that it opens is its only one.")
 @click.option("--messages-per-s", type=click.FloatRange(0), default=0.0, help="All its sessions together; 0: no own limit.")
 @click.option("--bytes-per-s", type=click.FloatRange(0), default=0.0, help="All its sessions together; 0: no own limit.")

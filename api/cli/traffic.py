@@ -150,7 +150,7 @@ async def _call(
 @click.argument("words", nargs=-1, required=True, metavar="[CLIENT] MESSAGE")
 @click.option("--node", default="", help="The receiver's node; left out: this one.")
 @click.option("--all", "to_all", is_flag=True, help="To every client instead of one.")
-@click.option("--ttl", "ttl_s", type=Duration(), default=60.0, show_default="60s", help="In which it may be delivered.")
+@click.option("--ttl", "ttl_s", type=Duration(lasts=True), default=60.0, show_default="60s", help="In which it may be delivered.")
 @_CLIENT_ID
 @_RAW
 @_HEADER

@@ -31,12 +31,12 @@ def read_arguments(words: Sequence[str]) -> object:
         return None
     if len(words) == 1 and "=" not in words[0].partition("{")[0]:
         return read_value(words[0], raw=False)
-    return {name: read_value(value, raw=False) for name, value in map(_pair, words)}
+    return {name: read_value(value, raw=False) for name, value in _pairs(words).items()}
 
 
 def read_pairs(words: Iterable[str]) -> dict[str, str] | None:
     """`name=value` each, as texts; None where there is none."""
-    return dict(map(_pair, words)) or None
+    return _pairs(words) or None
 
 
 def as_text(value: Any) -> str:
@@ -56,6 +56,15 @@ def as_json(value: Any) -> Any:
 
         return {"base64": b64encode(value).decode()}
     return value
+
+
+def _pairs(words: Iterable[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for name, value in map(_pair, words):
+        if name in pairs:
+            raise InvalidRequest(f"{name!r} is given twice")
+        pairs[name] = value
+    return pairs
 
 
 def _pair(word: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from majula.errors import (
     Conflict,
     ConnectionLost,
     DeadlineExceeded,
+    DiskFull,
     InternalError,
     InvalidRequest,
     MajulaError,
@@ -76,6 +77,7 @@ def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         (DeadlineExceeded("x"), 7),
         (RemoteError("x"), 8),
         (InternalError("x"), 1),
+        (DiskFull("x"), 1),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, MajulaError) else str(value),
 )
@@ -94,7 +96,13 @@ def test_error_is_told_in_one_line_with_its_code(capsys: pytest.CaptureFixture[s
 def test_missing_scope_is_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         fail(PermissionDenied("no", scope="publish:a.b"))
-    assert "--scope publish:a.b" in capsys.readouterr().err
+    assert "--scope 'publish:a.b'" in capsys.readouterr().err
+
+
+def test_scope_that_no_token_has_is_not_recommended(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fail(PermissionDenied("topics under $SYS. are published by the node only", scope="publish:$SYS.>"))
+    assert "--scope" not in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback() -> None:

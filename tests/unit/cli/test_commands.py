@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from majula.api.cli.main import main
 from majula.operations import Operation, all_operations
+from majula.telemetry import operations as telemetry
 
 DECLARED = [operation for operation in all_operations() if operation.cli]
 
@@ -79,3 +80,11 @@ def test_completion_of_each_shell_names_the_program(shell: str) -> None:
     result = CliRunner().invoke(main, ["completion", shell])
     assert result.exit_code == 0
     assert "_MAJULA_COMPLETE" in result.output
+
+
+def test_flight_that_could_not_be_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("majula.api.cli.debug.asked", lambda *_: telemetry.FlightAnswer(seconds=0.0, events=(), file=""))
+    for words in (["debug", "flight"], ["debug", "flight", "--json"]):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 1
+        assert "majula events flight.failed" in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 
 import click
 import pytest
@@ -52,6 +53,12 @@ def test_argument_without_a_name_is_refused() -> None:
         read_arguments(("a=1", "b"))
 
 
+@pytest.mark.parametrize("read", [read_arguments, read_pairs])
+def test_name_that_is_given_twice_is_refused(read: Callable[[Sequence[str]], object]) -> None:
+    with pytest.raises(InvalidRequest, match="'a' is given twice"):
+        read(("a=1", "b=2", "a=3"))
+
+
 def test_headers_are_texts() -> None:
     assert read_pairs(("a=1",)) == {"a": "1"}
     assert read_pairs(()) is None
@@ -79,6 +86,18 @@ def test_duration_is_read_with_its_unit(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         Duration().convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "0.0h"])
+def test_duration_of_nothing_does_not_mean_for_ever(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="leave the option out"):
+        Duration(lasts=True).convert(text, None, None)
+
+
+def test_duration_over_its_bound_is_refused_with_the_bound() -> None:
+    assert Duration(at_most_s=60).convert("1m", None, None) == 60.0
+    with pytest.raises(click.BadParameter, match="60s at most"):
+        Duration(at_most_s=60).convert("61s", None, None)
 
 
 def test_keys_become_a_nested_change() -> None:
