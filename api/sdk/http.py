@@ -19,7 +19,7 @@ from majula.api.sdk.connection import READ_LIMIT_BYTES, WRITE_HIGH_BYTES, Receiv
 from majula.api.sdk.packages import JsonPackages, chunk_of
 from majula.api.sdk.sse import EventReader
 from majula.api.sdk.trust import Trust
-from majula.api.sdk.websocket import distrusted, tls_of
+from majula.api.sdk.websocket import distrusted, name_of, tls_of
 from majula.errors import ConnectionLost, MajulaError, NotNow, Unauthorized, from_code
 from majula.gateway.operations import SessionOpenAnswer
 from majula.telemetry.operations import InfoAnswer
@@ -63,10 +63,13 @@ class HttpConnection:
     Args:
         http: with the headers of all requests; closed at the end.
         url: of the gateway, without a path.
+        tls: what each request is to ask of the gateway's certificate: `ssl` and `server_hostname`, as aiohttp calls them.
         limit_bytes: what one package may have.
     """
 
-    def __init__(self, receiver: Receiver, http: aiohttp.ClientSession, url: str, tls: Any, *, limit_bytes: int) -> None:
+    def __init__(
+        self, receiver: Receiver, http: aiohttp.ClientSession, url: str, tls: dict[str, Any], *, limit_bytes: int
+    ) -> None:
         self.paused = False
         self._receiver = receiver
         self._http, self._url, self._tls = http, url, tls
@@ -186,7 +189,7 @@ class HttpConnection:
             headers = headers | {"Content-Type": "application/json"}
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
         async with self._http.request(
-            method, self._url + path, data=body, headers=headers, ssl=self._tls, timeout=timeout, allow_redirects=False
+            method, self._url + path, data=body, headers=headers, timeout=timeout, allow_redirects=False, **self._tls
         ) as response:
             found = await response.read()
             if response.status < 300:
@@ -224,7 +227,7 @@ class HttpConnection:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=ANSWER_S, sock_read=QUIET_S)
         came = False
         async with self._http.get(
-            f"{self._url}{self._path}/events", headers=headers, ssl=self._tls, timeout=timeout, allow_redirects=False
+            f"{self._url}{self._path}/events", headers=headers, timeout=timeout, allow_redirects=False, **self._tls
         ) as response:
             if response.status != 200:
                 raise refusal_of(response.status, await response.read(), "")
@@ -281,12 +284,12 @@ async def open_http(address: Address, receiver: Receiver, trust: Trust, *, token
         OSError, ConnectionLost: it cannot be reached, or does not answer as a gateway does.
         Unauthorized: the token is not accepted, or who answers is not whom `trust` names.
     """
-    tls = await tls_of(address, trust)
+    tls: dict[str, Any] = {"ssl": await tls_of(address, trust), "server_hostname": name_of(address, trust)}
     http = aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"} if token else None)
     url = address.url.rstrip("/")
     try:
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
-        async with http.get(f"{url}{BASE}/info", ssl=tls, timeout=timeout, allow_redirects=False) as response:
+        async with http.get(f"{url}{BASE}/info", timeout=timeout, allow_redirects=False, **tls) as response:
             body = await response.read()
         if response.status == 200:
             limits = msgspec.json.decode(body, type=InfoAnswer).limits

@@ -234,7 +234,7 @@ async def open_websocket(
             compress=0,
             decode_text=False,
             ssl=await tls_of(address, trust),
-            server_hostname=trust.server_name or None if address.is_encrypted else None,
+            server_hostname=name_of(address, trust),
         )
     except aiohttp.ServerFingerprintMismatch as error:
         await http.close()
@@ -269,6 +269,11 @@ async def tls_of(address: Address, trust: Trust) -> ssl.SSLContext | aiohttp.Fin
         return True
     digest = trust.digest()
     return aiohttp.Fingerprint(digest) if digest else await asyncio.to_thread(tls_context, trust)
+
+
+def name_of(address: Address, trust: Trust) -> str | None:
+    """The name that the certificate has to carry; None: the host of the address."""
+    return trust.server_name or None if address.is_encrypted else None
 
 
 def distrusted(error: aiohttp.ServerFingerprintMismatch) -> Distrusted:

@@ -80,6 +80,24 @@ async def test_a_certificate_for_another_name_is_not_believed(encrypted: Encrypt
         await connect(encrypted.gateway.address, trust=Trust(ca_file=encrypted.ca_file, server_name="elsewhere.example"))
 
 
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+async def test_a_certificate_for_another_name_is_told_nothing_by_http_either(encrypted: Encrypted, scheme: str) -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1_000))
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=encrypted.context)
+    address = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        with pytest.raises(Unauthorized):
+            await connect(address, trust=Trust(ca_file=encrypted.ca_file, server_name="elsewhere.example"), token=TOKEN)
+    finally:
+        server.close()
+    assert b"".join(heard) == b""
+
+
 async def test_a_certificate_that_is_wrong_later_is_waited_out(encrypted: Encrypted, tmp_path: Path) -> None:
     told: list[str] = []
     gateway, right = encrypted.gateway, encrypted.context
