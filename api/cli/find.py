@@ -10,6 +10,8 @@ from pathlib import Path
 from majula.errors import Conflict, NoSuchNode
 
 CONTROL = "control.sock"
+ADDRESS = "MAJULA_ADDRESS"
+_UNIX = "unix:"
 
 
 def run_roots(environment: Mapping[str, str], uid: int) -> list[Path]:
@@ -19,8 +21,12 @@ def run_roots(environment: Mapping[str, str], uid: int) -> list[Path]:
     return [*roots, Path(f"/tmp/majula-{uid}")]  # noqa: S108 - its owner and mode are checked by who makes it
 
 
-def find_control_socket(run_dir: Path | None, *, roots: list[Path] | None = None) -> Path:
-    """The control socket of the node in `run_dir`, or of the only node of this user that runs.
+def find_control_socket(
+    run_dir: Path | None, *, roots: list[Path] | None = None, environment: Mapping[str, str] = os.environ
+) -> Path:
+    """The control socket of the node in `run_dir`, else of the one whose socket MAJULA_ADDRESS names, else of the only one.
+
+    An address of another kind says nothing about where a node of this machine keeps its sockets, and is passed over.
 
     Raises:
         NoSuchNode: no node runs there.
@@ -31,6 +37,13 @@ def find_control_socket(run_dir: Path | None, *, roots: list[Path] | None = None
         if not answers(path):
             raise NoSuchNode(f"no node runs in {run_dir}")
         return path
+    address = environment.get(ADDRESS, "")
+    if address.startswith(_UNIX):
+        # Never another node instead: `majula node stop` comes this way, too.
+        path = Path(address.removeprefix(_UNIX)).parent / CONTROL
+        if not answers(path):
+            raise NoSuchNode(f"no node runs at {address}, which {ADDRESS} names; name one with --run-dir")
+        return path
     searched = run_roots(os.environ, os.getuid()) if roots is None else roots
     found = [path for root in searched for path in sorted(root.glob(f"*/{CONTROL}")) if _is_ours(path.parent) and answers(path)]
     if not found:
@@ -38,7 +51,7 @@ def find_control_socket(run_dir: Path | None, *, roots: list[Path] | None = None
         raise NoSuchNode(f"no node of this user runs (looked in {places}); name one with --run-dir")
     if len(found) > 1:
         listed = ", ".join(str(path.parent) for path in found)
-        raise Conflict(f"several nodes run: {listed}; name one with --run-dir")
+        raise Conflict(f"several nodes run: {listed}; name one with --run-dir, or its unix: address in {ADDRESS}")
     return found[0]
 
 
