@@ -44,7 +44,10 @@ def refusal(head: Head, rules: Rules) -> MajulaError | None:
     if host is None:
         return InvalidRequest("the Host header is malformed")
     if host[1].lower() not in rules.hosts:
-        return WrongHost(f"this gateway does not serve the host {host[1][:255]}", host=host[1][:255])
+        named = host[1][:255]
+        return WrongHost(
+            f"this gateway does not serve the host {named}; name it under `hosts` in the configuration if it is yours", host=named
+        )
     if not _is_same_site(head, host[1].lower(), host[2], rules):
         return CrossSite("requests from other web sites are not served; name the origin in the configuration if it is yours")
     if sum(name == "authorization" for name, _ in head.headers) > 1:

@@ -15,6 +15,8 @@ DEFAULT_TOKENS = frozenset({"default_token", "changeme", "token", "secret", "pas
 
 MIN_TOKEN_BITS = 128
 
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+
 NODE_LIMITS = ("retained_bytes", "node_messages_per_s", "node_bytes_per_s")
 """Of `limits`: what holds for the node as a whole, so no gateway has one of its own."""
 
@@ -146,7 +148,14 @@ def warn(config: NodeConfig, places: Places, found: Problems) -> None:
         here = ("majula_servers", at)
         if gateway.auth == "none":
             shown = f"the gateway on {gateway.bind}:{gateway.port} has auth: none"
-            found.add(places.mark(*here, "auth"), f"{shown}: every program of this machine may use it")
+            others = "anybody who reaches it" if reachable(gateway, here, places) else "every program of this machine"
+            found.add(places.mark(*here, "auth"), f"{shown}: {others} may use it")
+        if gateway.bind in _EVERY_ADDRESS and not gateway.hosts:
+            found.add(
+                places.mark(*here, "bind"),
+                f"the gateway on {gateway.bind}:{gateway.port} is served to who calls it localhost or by a loopback address"
+                " only: name under `hosts` how other machines call it",
+            )
         if gateway.insecure and gateway.tls is None and reachable(gateway, here, places):
             found.add(
                 places.mark(*here, "insecure"),

@@ -330,16 +330,16 @@ def test_gateway_beyond_loopback_starts_with_accounts_and_tls(files: Files) -> N
     files.secret("c.pem", "certificate")
     files.secret("k.pem", "key")
     tls = "tls: {cert_file: c.pem, key_file: k.pem}"
-    text = f"node_id: n\nmajula_servers: [{{port: 1, bind: 0.0.0.0, auth: token, {tls}}}]"
+    text = f"node_id: n\nmajula_servers: [{{port: 1, bind: 0.0.0.0, auth: token, hosts: [n.example], {tls}}}]"
     assert files.refusals(text) == [] and files.warnings(text) == []
     found = files.load(text).config.majula_servers[0].tls
     assert found is not None and found.cert_file == str(files.directory / "c.pem")
 
 
 def test_gateway_that_is_insecure_is_warned_of(files: Files) -> None:
-    text = "node_id: n\nmajula_servers: [{port: 1, bind: 0.0.0.0, auth: token, insecure: true}]"
+    text = "node_id: n\nmajula_servers: [{port: 1, bind: 0.0.0.0, auth: token, hosts: [n.example], insecure: true}]"
     assert files.refusals(text) == []
-    assert files.warnings(text) == ["2:66: the gateway on 0.0.0.0:1 is insecure: tokens and messages travel in the clear"]
+    assert files.warnings(text) == ["2:86: the gateway on 0.0.0.0:1 is insecure: tokens and messages travel in the clear"]
 
 
 @pytest.mark.parametrize("token", ["default_token", "s3cr3tAB"])
@@ -411,6 +411,17 @@ def test_endless_file_is_read_to_the_limit_only(tmp_path: Path) -> None:
 
 
 # --- warnings
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "'::'"])
+def test_gateway_at_every_address_that_serves_no_name_of_this_machine_is_warned_of(files: Files, bind: str) -> None:
+    text = f"node_id: n\nmajula_servers: [{{port: 1, bind: {bind}, auth: token, insecure: true}}]"
+    assert any("name under `hosts` how other machines call it" in warning for warning in files.warnings(text))
+
+
+def test_gateway_that_others_reach_without_a_token_is_not_said_to_serve_this_machine_alone(files: Files) -> None:
+    found = files.warnings("node_id: n\nmajula_servers: [{port: 1, bind: 192.0.2.1}]")
+    assert any(line.endswith("has auth: none: anybody who reaches it may use it") for line in found)
 
 
 def test_open_gateway_is_warned_of_at_its_entry(files: Files) -> None:
