@@ -36,23 +36,26 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 TOKEN_ENVIRONMENT = "MAJULA_TOKEN"  # noqa: S105 - the variable's name
+CA_ENVIRONMENT = "MAJULA_CA"
 _TOKEN_FILE_BYTES = 4_096
 
 
 class Place(NamedTuple):
     """Which node, by whom, how long.
 
-    address: as `majula.connect` takes it, None: the only node of this user. token: None: none.
+    address: as `majula.connect` takes it, None: the only node of this user. token: None: none. ca_file: PEM file of the
+    authorities that may have signed the node's certificate, empty: the system's.
     """
 
     address: str | None
     token: str | None
     timeout_s: float
     as_json: bool
+    ca_file: str = ""
 
 
 def at_node(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the options `--address`, `--token`, `--timeout`, `--json`; it gets them as its first argument `place`."""
+    """Gives a command the options `--address`, `--token`, `--ca`, `--timeout`, `--json`: its first argument, `place`."""
 
     @click.option(
         "--address",
@@ -66,12 +69,20 @@ def at_node(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="SOURCE",
         help=f"Where the token is: file:PATH, env:NAME, or - for standard input. Left out: {TOKEN_ENVIRONMENT}.",
     )
+    @click.option(
+        "--ca",
+        "ca_file",
+        envvar=CA_ENVIRONMENT,
+        metavar="FILE",
+        default="",
+        help=f"Authorities that may have signed the node's certificate, PEM. Left out: {CA_ENVIRONMENT}, or the system's.",
+    )
     @click.option("--timeout", "timeout_s", type=click.FloatRange(0.01, 3_600), default=10.0, show_default=True, help="Seconds.")
     @click.option("--json", "as_json", is_flag=True, help="JSON, one object or one a line.")
     @wraps(command)
-    def run(address: str | None, token_from: str | None, timeout_s: float, as_json: bool, **more: Any) -> Any:
+    def run(address: str | None, token_from: str | None, ca_file: str, timeout_s: float, as_json: bool, **more: Any) -> Any:
         with failures():
-            return command(Place(address, read_token(token_from, os.environ), timeout_s, as_json), **more)
+            return command(Place(address, read_token(token_from, os.environ), timeout_s, as_json, ca_file), **more)
 
     return run
 
@@ -103,6 +114,14 @@ def fail(error: MajulaError) -> NoReturn:
 
 
 def _hint(error: MajulaError) -> str:
+    from majula.api.sdk.trust import Distrusted, UnknownCertificate  # noqa: PLC0415 - loaded by who has connected, not by `--help`
+
+    if isinstance(error, UnknownCertificate):
+        return (
+            f"If its authority is none of the system's, name the PEM file of that, or its own, by --ca FILE or {CA_ENVIRONMENT}."
+        )
+    if isinstance(error, Distrusted):
+        return ""
     if isinstance(error, Unauthorized):
         return f"Give a token by {TOKEN_ENVIRONMENT} or --token file:PATH; `majula token create` makes one."
     if isinstance(error, NoProvider):
@@ -165,7 +184,8 @@ def connected(place: Place, *, client_id: str = "") -> Any:
     """A client of the node, to be entered."""
     import majula  # noqa: PLC0415 - the SDK is loaded by the commands that connect, not by `--help`
 
-    return majula.connect(place.address, token=place.token, client_id=client_id, timeout_s=place.timeout_s)
+    trust = majula.Trust(ca_file=place.ca_file) if place.ca_file else None
+    return majula.connect(place.address, token=place.token, trust=trust, client_id=client_id, timeout_s=place.timeout_s)
 
 
 def plain(answer: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Literal
 from majula.api.sdk.address import Address
 from majula.api.sdk.connection import Connection, Receiver
 from majula.api.sdk.native import open_native
-from majula.api.sdk.trust import Distrusted, Hidden, Trust
+from majula.api.sdk.trust import Distrusted, Hidden, Trust, UnknownCertificate
 from majula.errors import MajulaError
 
 
@@ -37,7 +37,8 @@ def verdict(address: Address, error: OSError | MajulaError, *, was_connected: bo
     """What the session is to know of an attempt that failed; None: only that it did."""
     if getattr(error, "verify_code", None):  # ssl.SSLCertVerificationError, without loading that module
         reason = getattr(error, "verify_message", "") or str(error)
-        error = Distrusted(f"the certificate of {address.text} is not trusted: {reason}; see Trust.ca_file and Trust.pin")
+        text = f"the certificate of {address.text} is not trusted: {reason}; see Trust.ca_file and Trust.pin"
+        error = UnknownCertificate(text)
     if isinstance(error, OSError) or (isinstance(error, Distrusted) and was_connected):
         return None
     return error

@@ -27,6 +27,10 @@ class Distrusted(Unauthorized):
     """Who answers is not whom this client may believe. Fatal at first; later it may be a certificate that is renewed too late."""
 
 
+class UnknownCertificate(Distrusted):
+    """No authority that this client trusts has signed the gateway's certificate, or not for this name and time."""
+
+
 class Trust(Struct, frozen=True):
     """Whom this client believes to be its gateway.
 

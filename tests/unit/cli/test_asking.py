@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from majula.api.cli.asking import fail, failures, read_token
+from majula.api.cli.asking import Place, at_node, fail, failures, read_token
 from majula.api.cli.exits import MEANINGS, exit_code
+from majula.api.sdk.trust import Distrusted, UnknownCertificate
 from majula.errors import (
     Conflict,
     ConnectionLost,
@@ -103,6 +106,26 @@ def test_scope_that_no_token_has_is_not_recommended(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         fail(PermissionDenied("topics under $SYS. are published by the node only", scope="publish:$SYS.>"))
     assert "--scope" not in capsys.readouterr().err
+
+
+def test_certificate_that_is_not_known_is_not_answered_by_asking_for_a_token(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fail(UnknownCertificate("the certificate of wss://n is not trusted"))
+    told = capsys.readouterr().err
+    assert "--ca FILE" in told and "token" not in told and ended.value.code == 4
+
+
+def test_socket_of_another_user_is_not_answered_by_asking_for_a_token(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fail(Distrusted("another user answers"))
+    assert "token" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "environment"), [(["--ca", "a.pem"], {}), ([], {"MAJULA_CA": "a.pem"})])
+def test_authorities_come_from_an_option_or_the_environment(arguments: list[str], environment: dict[str, str]) -> None:
+    found: list[Place] = []
+    ended = CliRunner().invoke(click.command()(at_node(found.append)), arguments, env=environment)
+    assert ended.exit_code == 0 and [place.ca_file for place in found] == ["a.pem"]
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback() -> None:
