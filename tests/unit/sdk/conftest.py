@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from majula.api.sdk import Client, State, connect
+from tests.blocking import blocking_calls_file, no_blocking_calls
 from tests.unit.sdk.gateway import FakeGateway
+
+__all__ = ["blocking_calls_file", "no_blocking_calls"]
+
+
+@pytest.fixture(autouse=True)
+def watched(no_blocking_calls: None) -> None:
+    """Every test: nothing may block the event loop."""
 
 
 class Clients:
