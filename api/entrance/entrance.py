@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from math import inf
 from typing import Any, Protocol, cast
 
 from majula.api.entrance.tls import server_context
@@ -23,6 +24,8 @@ log = logging.getLogger("majula.entrance")
 HANDSHAKE_S = 5.0
 """An honest client takes two round trips."""
 
+# While there is no certificate: the files are read again at most this often, when somebody connects.
+_AGAIN_S = 1.0
 # A peer that does not answer the farewell would hold its connection for the default of 30 s.
 _FAREWELL_S = 2.0
 _BACKLOG = 1_024
@@ -58,8 +61,10 @@ class Entrance:
         self.loop = loop
         self.make = make
         self.spawn = spawn
-        self.context: ssl.SSLContext | None = None
         self.handshake_s = handshake_s
+        self._files: tuple[str, str] | None = None
+        self._context: ssl.SSLContext | None = None
+        self._read_at = -inf
         self._room = room
         self._networks: tuple[_Network, ...] = ()
         self._arrivals: set[_Arrival] = set()
@@ -67,19 +72,26 @@ class Entrance:
         self._failed = 0
 
     def renew(self, *, ip_allow: Iterable[str], cert_file: str, key_file: str) -> None:
-        """Set who may connect, and the certificate; empty: no TLS. Connections that stand are not touched. Where a certificate
-        cannot be used the one before it stays, and the log says why.
+        """Set who may connect, and the certificate; empty: no TLS. Connections that stand are not touched.
 
-        Raises:
-            ConfigError: it cannot be used, and there is none before it.
+        Where a certificate cannot be used the one before it stays, and the log says why. Where there is none before it nobody
+        gets in here until the files are right: a gateway that is started again while they are written must not end the node.
         """
         self._networks = tuple(ip_network(entry, strict=False) for entry in ip_allow)
+        self._files = (cert_file, key_file) if cert_file else None
+        self._read()
+
+    def _read(self) -> None:
+        self._read_at = self.loop.time()
         try:
-            self.context = server_context(cert_file, key_file) if cert_file else None
+            self._context = None if self._files is None else server_context(*self._files)
         except ConfigError as error:
-            if self.context is None:
-                raise
             log.error("certificate.refused", extra={"reason": error.message})
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether TLS is spoken here."""
+        return self._files is not None
 
     async def open(self, listener: socket.socket) -> asyncio.Server:
         """Serve on this socket."""
@@ -111,6 +123,12 @@ class Entrance:
         if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
             found = found.ipv4_mapped
         return any(found in network for network in self._networks)
+
+    def certificate(self) -> ssl.SSLContext | None:
+        """What handshakes are made with; None: there is none that can be used."""
+        if self._context is None and self.loop.time() >= self._read_at + _AGAIN_S:
+            self._read()
+        return self._context
 
     def began(self, arrival: _Arrival) -> bool:
         """A handshake is to begin; False: there are as many connections as may be."""
@@ -145,14 +163,14 @@ class _Arrival(asyncio.Protocol):
         if not entrance.admits(str(peer[0]) if peer else ""):
             entrance.turned_away()
             transport.abort()
-        elif entrance.context is None:
+        elif not entrance.is_encrypted:
             protocol = entrance.make()
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
-        elif not entrance.began(self):
+        elif (context := entrance.certificate()) is None or not entrance.began(self):
             transport.abort()
         else:
-            self._begin(transport, entrance.context)
+            self._begin(transport, context)
 
     def _begin(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
         """Nothing has been read yet. The connection gets a new transport, which begins with the handshake: `start_tls` on this

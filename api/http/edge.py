@@ -108,7 +108,7 @@ class HttpEdge:
         if self._entrance is None:
             return
         self._entrance.renew(ip_allow=settings.ip_allow, cert_file=settings.cert_file, key_file=settings.key_file)
-        scheme = "https" if self._entrance.context is not None else "http"
+        scheme = "https" if self._entrance.is_encrypted else "http"
         self.rules = make_rules(bind=settings.bind, hosts=settings.hosts, origins=settings.origins, scheme=scheme)
 
     async def drain(self, deadline: float) -> None:

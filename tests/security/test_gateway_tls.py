@@ -12,7 +12,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from majula.api.entrance import server_context
+from majula.api.entrance import Entrance, server_context
 from majula.errors import ConfigError
 from majula.gateway.settings import GatewayLimits, GatewaySettings
 from majula.wire.frames import encode_run
@@ -262,6 +262,46 @@ async def test_certificate_that_cannot_be_used_is_named_in_the_log_and_the_old_o
         edge.renew(guarded.gateway.settings)
     assert await served_certificate(guarded.port, operator.context()) == before
     assert [record.message for record in caplog.records] == ["certificate.refused"] * 2
+
+
+async def test_gateway_that_starts_while_its_certificate_is_written_lets_nobody_in_and_lives(
+    tmp_path: Path, operator: Operator
+) -> None:
+    spoil(operator, "garbage")
+    async with serve_guarded(tmp_path, cert_file=operator.cert_file, key_file=operator.key_file) as found:
+        for port in (found.port, found.native_port):
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await served_certificate(port, operator.context())
+            with pytest.raises(CLOSED):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(request("GET", "/majula/health"))
+                await reader.readexactly(1)
+        operator.issue()
+        for edge in (found.http, found.native):
+            edge.renew(found.gateway.settings)
+        assert await served_certificate(found.port, operator.context())
+        assert await served_certificate(found.native_port, operator.context())
+
+
+class Clock:
+    """A loop of which only the time is asked for."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+def test_certificate_that_was_not_there_at_the_start_is_looked_for_once_a_second(operator: Operator) -> None:
+    clock = Clock()
+    entrance = Entrance(cast(Any, clock), asyncio.Protocol, spawn=cast(Any, None), room=lambda: 1)
+    spoil(operator, "missing")
+    entrance.renew(ip_allow=(), cert_file=operator.cert_file, key_file=operator.key_file)
+    operator.issue()
+    clock.now = 0.9
+    assert entrance.certificate() is None and entrance.is_encrypted
+    clock.now = 1.0
+    assert entrance.certificate() is not None
 
 
 @pytest.mark.parametrize("damage", ["missing", "foreign", "garbage", "readable"])
