@@ -82,7 +82,7 @@ def attach_for(
     """A session that claims nothing, on behalf of whoever sent this request.
 
     Raises:
-        InvalidRequest, LimitReached, Draining: as `EdgeContext.attach`.
+        InvalidRequest, LimitReached, Draining, Overloaded: as `EdgeContext.attach`.
     """
     return context.attach(connection, surface=surface, label=label, identity=identity_of(http))
 
@@ -93,7 +93,7 @@ async def admit_for(
     """A session that owns its client id, on behalf of whoever sent this request.
 
     Raises:
-        Conflict, InvalidRequest, LimitReached, Draining: as `EdgeContext.admit`.
+        Conflict, InvalidRequest, Draining, Overloaded: as `EdgeContext.admit`.
     """
     agent = http.headers.get("User-Agent", "")[:128]
     return await context.admit(
@@ -148,7 +148,8 @@ async def attached(context: EdgeContext, http: web.Request, label: str = "") -> 
         label: stands where a client id would; empty: the gateway makes one.
 
     Raises:
-        LimitReached, Draining: the gateway takes no more clients.
+        Draining, Overloaded: the gateway takes no more clients.
+        LimitReached: who asks has sent more than he may.
     """
     exchange = Exchange(context.switch)
     exchange.open(attach_for(context, http, exchange, label=label))

@@ -241,11 +241,12 @@ class Sessions:
 
         Raises:
             Conflict: another session holds the id.
-            InvalidRequest, LimitReached, Draining: as `EdgeContext.admit`.
+            Overloaded: there are as many as may be.
+            InvalidRequest, Draining: as `EdgeContext.admit`.
         """
         most = self._context.settings.limits.connections // 2
         if len(self._sessions) >= most:
-            raise LimitReached("this gateway has as many HTTP sessions as it takes", limit="http_sessions", retry_after_s=1.0)
+            raise Overloaded("this gateway has as many HTTP sessions as it takes", retry_after_s=1.0, limit="http_sessions")
         session = HttpSession(self._context, idle_s=request.idle_s, speaks_flows=request.flows)
         secret = http.headers.get(SECRET_HEADER, "")
         session.begin(await admit_for(self._context, http, session, client_id=request.client, secret=secret))

@@ -11,7 +11,7 @@ import struct
 from math import inf
 from typing import Protocol, cast
 
-from majula.errors import ConnectionLost, InternalError, MajulaError, ProtocolError, Unavailable
+from majula.errors import ConnectionLost, InternalError, MajulaError, Overloaded, ProtocolError
 from majula.gateway.accounts import Identity, local
 from majula.gateway.edge import EdgeContext
 from majula.gateway.session import Session
@@ -90,7 +90,7 @@ class NativeConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES, low=_WRITE_LOW_BYTES)
         connection = transport.get_extra_info("socket")
         if not self._owner.opened(self):
-            self._refuse(Unavailable("this gateway has as many connections as it may", limit="connections"))
+            self._refuse(Overloaded("this gateway serves no more connections", retry_after_s=1.0, limit="connections"))
         elif self._is_local:
             _, self._uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         else:

@@ -48,7 +48,7 @@ class EdgeContext(Protocol):
             InvalidRequest: the id is not a valid one.
             Unauthorized: no identity where one is needed, or a single-use token that another session has used.
             PermissionDenied: the token's sessions may not have that id.
-            LimitReached, Draining, Overloaded: this gateway takes no more clients.
+            Draining, Overloaded: this gateway takes no more clients.
         If the caller is cancelled while it waits, nothing is left behind.
         """
 
@@ -58,8 +58,8 @@ class EdgeContext(Protocol):
         """A session that claims nothing: plain HTTP requests and event streams. `label` stands where a client id would.
 
         Raises:
-            InvalidRequest, Unauthorized, LimitReached, Draining, Overloaded: as above. LimitReached also where more was sent
-                than is allowed.
+            InvalidRequest, Unauthorized, Draining, Overloaded: as above.
+            LimitReached: more was sent than is allowed.
             PermissionDenied: as above, and for a single-use token, which opens a session that owns its id or nothing.
             Conflict: somebody else has the id that the label says; a stream (`sse`), which speaks to nobody, is not asked.
         """

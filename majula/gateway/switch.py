@@ -21,7 +21,6 @@ from majula.errors import (
     Conflict,
     Draining,
     InvalidRequest,
-    LimitReached,
     MajulaError,
     Overloaded,
     ProtocolError,
@@ -216,14 +215,14 @@ class Switch:
         """A new session. The router (or the clients table) has agreed already where the id is claimed.
 
         Raises:
-            Draining, LimitReached: no more clients are taken. LimitReached also where the session is a plain request, and who
-                makes it has sent more than he may.
+            Draining, Overloaded: no more clients are taken.
+            LimitReached: the session is a plain request, and who makes it has sent more than he may.
             Conflict: the id is held by a session of this very gateway.
         """
         if self.is_draining:
             raise Draining("this gateway is stopping; connect again")
         if len(self.sessions) >= self.limits.connections:
-            raise LimitReached("this gateway takes no more clients", limit="connections")
+            raise Overloaded("this gateway takes no more clients", retry_after_s=1.0, limit="connections")
         if is_claimed and client_id in self._clients:
             raise Conflict(f"the client id {client_id!r} is in use", client_id=client_id)
         self._last_number += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from majula.errors import LimitReached
+from majula.errors import Overloaded
 from majula.gateway.settings import GatewayLimits
 from majula.wire.headers import Ack, Call, Error, Register, Result, Subscribe
 
@@ -29,7 +29,7 @@ def test_lower_number_of_clients_holds_for_those_that_come() -> None:
     node = Node()
     first = node.client()
     renew(node, connections=1)
-    with pytest.raises(LimitReached):
+    with pytest.raises(Overloaded):
         node.client()
     assert first.session.is_open
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from majula.errors import Conflict, Draining, LimitReached
+from majula.errors import Conflict, Draining, Overloaded
 from majula.gateway.settings import GatewayLimits
 from majula.wire.frames import decode_header, encode_run
 from majula.wire.headers import Bye, Error, Hello, Reconnect, Register, Send, Subscribe, Welcome
@@ -33,11 +33,13 @@ def test_an_id_is_free_again_when_its_session_ends() -> None:
     node.client("c")
 
 
-def test_more_clients_than_the_limit_are_refused() -> None:
+def test_more_clients_than_the_limit_are_told_to_come_again() -> None:
+    """It is no fault of theirs: a client that connects again must not take it for an end."""
     node = Node(limits=GatewayLimits(connections=1))
     node.client()
-    with pytest.raises(LimitReached):
+    with pytest.raises(Overloaded) as refused:
         node.client()
+    assert (refused.value.retry_after_s, refused.value.detail["limit"]) == (1.0, "connections")
 
 
 def test_while_draining_no_client_is_taken_and_all_are_told() -> None:

@@ -347,7 +347,7 @@ async def test_more_connections_than_the_limit_are_refused(tmp_path: Path) -> No
     async with serve(tmp_path, GatewayLimits(connections=1)) as native:
         await native.client()
         peer = await native.connect()
-        assert error((await peer.read())[0]) == ("unavailable", "HELLO")
+        assert error((await peer.read())[0]) == ("overloaded", "HELLO")
         await peer.closed()
 
 
