@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import FrameType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -65,6 +65,8 @@ class Node:
         self._log = LifeLog(node=self._config.node_id, format="console" if is_console else "json", level=self._config.log.level)
         self._budget = RestartBudget(BudgetLimits())
         self._loop = new_loop()
+        self._loop.set_exception_handler(self._unhandled)
+        self._fault: BaseException | None = None
         self._wake = asyncio.Event()
         self._signals = 0
         self._stop_now = False
@@ -236,6 +238,8 @@ class Node:
         stopping = self._loop.create_task(self._wake.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._fault is not None:
+                raise self._fault
             if serving.done():
                 serving.result()
             await self._end_in_order(tree)
@@ -243,6 +247,15 @@ class Node:
             stopping.cancel()
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What the loop has caught. The failure of one connection to the control socket, or of a task that nobody waits for, is told in
+        the log; that of a callback of the runner's own ends the node, as its bookkeeping may be half done."""
+        error = context.get("exception")
+        _log.error("%s", context.get("message"), exc_info=error)
+        if error is not None and self._fault is None and context.keys().isdisjoint(("transport", "protocol", "task", "future")):
+            self._fault = error
+            self._wake.set()
 
     async def _end_in_order(self, tree: Tree) -> None:
         """Drain, then stop; a second signal skips the rest."""
