@@ -249,8 +249,8 @@ class Node:
             await asyncio.gather(serving, return_exceptions=True)
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What the loop has caught. The failure of one connection to the control socket, or of a task that nobody waits for, is told in
-        the log; that of a callback of the runner's own ends the node, as its bookkeeping may be half done."""
+        """What the loop has caught. The failure of one connection to the control socket, or of a task that nobody waits for, is
+        told in the log; that of a callback of the runner's own ends the node, as its bookkeeping may be half done."""
         error = context.get("exception")
         _log.error("%s", context.get("message"), exc_info=error)
         if error is not None and self._fault is None and context.keys().isdisjoint(("transport", "protocol", "task", "future")):
