@@ -200,7 +200,7 @@ def test_receipts_for_a_client_that_does_not_read_are_bounded_by_number_of_flows
     ann.send(Send("bob", "", 1, 5, 5, 5_000, JSON), encode_run([b"1"]))
     for flow in range(1, 2_000):
         ann.send(Send("bob", "", flow, 1, 5, 5_000, JSON), encode_run([b"1"]))
-    assert node.switches[0].statistics()["private_receipts_owed"] <= 1_024
+    assert int(node.switches[0].statistics()["private_receipts_owed"]) <= 1_024
 
 
 def test_messages_that_come_in_the_wrong_order_are_put_in_order() -> None:
