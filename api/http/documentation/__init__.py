@@ -1,7 +1,8 @@
 """The documentation page of a gateway, `/majula/docs`: shows the API document of this very gateway, with lines to try out.
 
 `page.html`, `page.css` and `page.js` are ours alone and load nothing from anywhere else; the policy of the answer forbids it.
-They are read once, when the gateway starts.
+They are read with this module, before the first process of a node is forked: a gateway that is started again must not need what
+an upgrade has taken away meanwhile.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ class PageFile(NamedTuple):
     body: bytes
 
 
+_FOLDER = Path(__file__).parent
+_FILES = (
+    PageFile("/majula/docs", "text/html", (_FOLDER / "page.html").read_bytes()),
+    PageFile("/majula/docs/page.css", "text/css", (_FOLDER / "page.css").read_bytes()),
+    PageFile("/majula/docs/page.js", "text/javascript", (_FOLDER / "page.js").read_bytes()),
+)
+
+
 def page_files() -> tuple[PageFile, ...]:
     """The page and what it loads."""
-    folder = Path(__file__).parent
-    return (
-        PageFile("/majula/docs", "text/html", (folder / "page.html").read_bytes()),
-        PageFile("/majula/docs/page.css", "text/css", (folder / "page.css").read_bytes()),
-        PageFile("/majula/docs/page.js", "text/javascript", (folder / "page.js").read_bytes()),
-    )
+    return _FILES

@@ -22,6 +22,14 @@ def test_every_file_is_in_the_package() -> None:
     assert set(listed["majula.api.http.documentation"]) == there
 
 
+def test_gateway_that_starts_again_needs_no_file_that_an_upgrade_may_have_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: Path) -> bytes:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    assert [file.path for file in page_files()] == list(FILES)
+
+
 def test_the_page_loads_what_is_served_and_nothing_else() -> None:
     page = FILES["/majula/docs"].body.decode()
     loaded = set(re.findall(r'(?:src|href)="([^"]+)"', page))
