@@ -10,9 +10,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import click
@@ -26,7 +25,6 @@ from majula.errors import (
     MajulaError,
     NoProvider,
     NoSuchNode,
-    NotFound,
     PermissionDenied,
     Unauthorized,
 )
@@ -37,13 +35,13 @@ R = TypeVar("R")
 
 TOKEN_ENVIRONMENT = "MAJULA_TOKEN"  # noqa: S105 - the variable's name
 CA_ENVIRONMENT = "MAJULA_CA"
-_TOKEN_FILE_BYTES = 4_096
+_TOKEN_CHARACTERS = 4_096
 
 
 class Place(NamedTuple):
     """Which node, by whom, how long.
 
-    address: as `majula.connect` takes it, None: the only node of this user. token: None: none. ca_file: PEM file of the
+    address: as `majula.connect` takes it, None: the only node of this user. token: as it takes that. ca_file: PEM file of the
     authorities that may have signed the node's certificate, empty: the system's.
     """
 
@@ -82,7 +80,7 @@ def at_node(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def run(address: str | None, token_from: str | None, ca_file: str, timeout_s: float, as_json: bool, **more: Any) -> Any:
         with failures():
-            return command(Place(address, read_token(token_from, os.environ), timeout_s, as_json, ca_file), **more)
+            return command(Place(address, token_source(token_from), timeout_s, as_json, ca_file), **more)
 
     return run
 
@@ -135,28 +133,19 @@ def _hint(error: MajulaError) -> str:
     return ""
 
 
-def read_token(source: str | None, environment: Mapping[str, str]) -> str | None:
-    """The token that `source` names.
+def token_source(source: str | None) -> str | None:
+    """What `majula.connect` is given as `token`: where the token is, or what standard input says. None: it looks at MAJULA_TOKEN.
 
     Raises:
-        InvalidRequest: it names none, or is itself a token.
-        NotFound: there is nothing there.
+        InvalidRequest: this names no place, or is itself a token.
     """
-    if source is None:
-        return environment.get(TOKEN_ENVIRONMENT) or None
+    if source is None or source.startswith(("env:", "file:")):
+        return source
     if source == "-":
-        return sys.stdin.readline().strip() or None
-    kind, _, name = source.partition(":")
-    if kind == "env" and name:
-        if name not in environment:
-            raise NotFound(f"the environment has no {name}")
-        return environment[name]
-    if kind == "file" and name:
-        try:
-            with Path(name).open(encoding="ascii") as file:
-                return file.read(_TOKEN_FILE_BYTES).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise NotFound(f"the token file {name} cannot be read: {getattr(error, 'strerror', error)}") from None
+        token = sys.stdin.readline(_TOKEN_CHARACTERS).strip()
+        if not token:
+            raise InvalidRequest("the token is to come from standard input, which is empty")
+        return token
     raise InvalidRequest("--token takes file:PATH, env:NAME or -; a token itself would stand in the list of processes")
 
 

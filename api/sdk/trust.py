@@ -82,14 +82,16 @@ class Hidden:
 
 
 def read_token(given: str | None, environment: Mapping[str, str]) -> str:
-    """The token to use: as it stands, or from where `env:NAME` or `file:PATH` says; None: from MAJULA_TOKEN; empty: none.
+    """The token to use: as it stands, or from where `env:NAME` or `file:PATH` says; None: what MAJULA_TOKEN
+    says, in the same forms; empty: none.
 
     Raises:
         InvalidRequest: the variable or file is not there, or holds what is no token. The text never shows it.
     """
+    named = TOKEN_ENVIRONMENT if given is None else "the argument"
     if given is None:
-        text, where = environment.get(TOKEN_ENVIRONMENT, ""), TOKEN_ENVIRONMENT
-    elif given.startswith("env:"):
+        given = environment.get(TOKEN_ENVIRONMENT, "")
+    if given.startswith("env:"):
         where = given.removeprefix("env:")
         if where not in environment:
             raise InvalidRequest(f"the token is to come from the environment variable {where}, which is not set")
@@ -104,7 +106,7 @@ def read_token(given: str | None, environment: Mapping[str, str]) -> str:
         if not text.strip():
             raise InvalidRequest(f"the token is to come from the file {where}, which is empty")
     else:
-        text, where = given, "the argument"
+        text, where = given, named
     token = text.strip()
     # It becomes part of an HTTP header and of a frame: what is not visible ASCII has no place in either.
     if not (token.isascii() and all(33 <= ord(character) <= 126 for character in token)):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from majula.api.cli.asking import Place, at_node, fail, failures, read_token
+from majula.api.cli.asking import Place, at_node, fail, failures, token_source
 from majula.api.cli.exits import MEANINGS, exit_code
 from majula.api.sdk.trust import Distrusted, UnknownCertificate
 from majula.errors import (
@@ -32,37 +31,26 @@ from majula.errors import (
 TOKEN = "mjl_" + "a" * 43
 
 
-def test_token_comes_from_the_environment_by_default() -> None:
-    assert read_token(None, {"MAJULA_TOKEN": TOKEN}) == TOKEN
-
-
-def test_without_any_source_there_is_no_token() -> None:
-    assert read_token(None, {}) is None
-
-
-def test_token_comes_from_the_variable_that_is_named() -> None:
-    assert read_token("env:OTHER", {"OTHER": TOKEN, "MAJULA_TOKEN": "x"}) == TOKEN
-
-
-def test_token_comes_from_a_file_without_its_line_end(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text(TOKEN + "\n")
-    assert read_token(f"file:{tmp_path / 'token'}", {}) == TOKEN
+@pytest.mark.parametrize("source", [None, "env:OTHER", "file:/there"])
+def test_place_of_a_token_is_handed_on_as_it_is(source: str | None) -> None:
+    assert token_source(source) == source
 
 
 def test_token_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(TOKEN + "\n"))
-    assert read_token("-", {}) == TOKEN
+    assert token_source("-") == TOKEN
+
+
+def test_standard_input_without_a_token_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    with pytest.raises(InvalidRequest, match="empty"):
+        token_source("-")
 
 
 def test_token_itself_is_refused_and_not_repeated() -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read_token(TOKEN, {})
+        token_source(TOKEN)
     assert TOKEN not in str(refused.value)
-
-
-def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="nothing"):
-        read_token(f"file:{tmp_path / 'nothing'}", {})
 
 
 @pytest.mark.parametrize(

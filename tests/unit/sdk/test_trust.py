@@ -170,6 +170,11 @@ def test_without_an_argument_the_environment_gives_the_token() -> None:
     assert read_token("", {"MAJULA_TOKEN": TOKEN}) == ""
 
 
+def test_variable_may_name_another_place(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    assert read_token(None, {"MAJULA_TOKEN": f"file:{tmp_path / 'token'}"}) == TOKEN
+
+
 @pytest.mark.parametrize("text", ["env:NOWHERE", "file:/nowhere", "file:/dev/null", "two words", "a\r\nHost: x", "ü"])
 def test_what_gives_no_token_is_refused_and_never_repeated(text: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
