@@ -185,7 +185,7 @@ def test_a_refused_greeting_of_a_new_client_is_final() -> None:
 def test_a_refused_receipt_is_no_news() -> None:
     # After a reconnection all flows are acknowledged again; a gateway that has not carried them refuses that of who may not send.
     life = Life().open()
-    refused = headers.Error(0, "permission_denied", "the token does not grant send:ann", None, "RECEIPT")
+    refused = headers.Error(0, "permission_denied", "the token does not grant send:ann", {}, "RECEIPT")
     assert life.hear(refused) == []
 
 
