@@ -7,7 +7,6 @@ and the traffic of a whole node goes on; processes that are forked from a watche
 from __future__ import annotations
 
 import os
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -34,7 +33,7 @@ ARGUED = {
     "actorsystem/endpoint.py:close": "the same",
     "actorsystem/rundir.py:prepare": "the run directory is made before anything runs in it",
     "actorsystem/rundir.py:remove_sockets_of": "the same",
-    "runner/handout.py:__init__": "the same",
+    "runner/handout.py:": "the same",
     "runner/control.py:start": "the same",
     "runner/control.py:close": "the same",
     "api/http/documentation/__init__.py:page_files": "three files of the package while a gateway starts, before it is ready",
@@ -112,21 +111,15 @@ def _is_of_python(frame: traceback.FrameSummary) -> bool:
     return frame.filename.startswith("<frozen importlib") or frame.filename.endswith(("/linecache.py", "/logging/__init__.py"))
 
 
-@pytest.fixture(scope="session")
-def blocking_calls_file() -> Iterator[Path]:
-    """Watches this process and its forks until the end of the run."""
-    with tempfile.TemporaryDirectory(prefix="majula-blocking-") as folder:
-        path = Path(folder) / "calls.txt"
-        watch = BlockingCalls(path)
-        watch.start()
-        yield path
-        watch.stop()
-
-
 @pytest.fixture
-def no_blocking_calls(blocking_calls_file: Path) -> Iterator[None]:
-    """The test fails where something has blocked an event loop meanwhile."""
-    blocking_calls_file.unlink(missing_ok=True)
-    yield
-    if found := found_in(blocking_calls_file):
+def no_blocking_calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The test fails where something has blocked an event loop meanwhile: in this process, or in one that it forked."""
+    path = tmp_path_factory.mktemp("blocking") / "calls.txt"
+    watch = BlockingCalls(path)
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.stop()
+    if found := found_in(path):
         pytest.fail("an event loop was blocked by\n" + "\n".join(found), pytrace=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.blocking import blocking_calls_file, no_blocking_calls
+from tests.blocking import no_blocking_calls
 
-__all__ = ["blocking_calls_file", "no_blocking_calls"]
+__all__ = ["no_blocking_calls"]
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from majula.api.sdk import Client, State, connect
-from tests.blocking import blocking_calls_file, no_blocking_calls
+from tests.blocking import no_blocking_calls
 from tests.unit.sdk.gateway import FakeGateway
 
-__all__ = ["blocking_calls_file", "no_blocking_calls"]
+__all__ = ["no_blocking_calls"]
 
 
 @pytest.fixture(autouse=True)
