@@ -1,0 +1,27 @@
+"""A supervisor that fails when it is told to."""
+
+from __future__ import annotations
+
+from majula.actors.supervisor import SupervisorActor
+from majula.messages.base import Address, Message
+
+
+class Fail(Message, frozen=True, array_like=True, tag="tests.supervision.Fail"):
+    """Raise. `where`: `handler` or `task`."""
+
+    where: str
+
+
+class FragileSupervisor(SupervisorActor):
+    """The real one, but for the message `Fail`."""
+
+    def on_message(self, message: Message, sender: Address) -> None:
+        if not isinstance(message, Fail):
+            super().on_message(message, sender)
+        elif message.where == "handler":
+            raise RuntimeError("told to fail in a handler")
+        else:
+            self.spawn(self._fail(), name="fail")
+
+    async def _fail(self) -> None:
+        raise RuntimeError("told to fail in a task")
