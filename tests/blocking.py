@@ -22,6 +22,7 @@ VARIABLE = "MAJULA_TEST_BLOCKING_CALLS"
 
 _MORE = ("os.fsync", "os.fdatasync", "os.open", "os.chmod", "builtins.open", "io.open", "subprocess.Popen.wait")
 _PACKAGE = str(Path(majula.__file__).parent)
+_TESTS = str(Path(__file__).parent)
 
 ARGUED = {
     "actorsystem/memory.py:resident_bytes": "a file of /proc is answered from the kernel's memory",
@@ -75,7 +76,7 @@ class BlockingCalls:
                 ours = [frame for frame in stack if frame.filename.startswith(_PACKAGE)]
                 if ours and not any(map(_is_argued, ours)):
                     below = stack[stack.index(ours[-1]) :]
-                    if not any(map(_is_of_python, below)) and not any(_is_one_of(frame, known) for frame in below):
+                    if not any(map(_is_none_of_ours, below)) and not any(_is_one_of(frame, known) for frame in below):
                         self._tell(name, ours)
             return True
 
@@ -105,10 +106,12 @@ def _is_one_of(frame: traceback.FrameSummary, known: list[tuple[str, Iterable[st
     return any(frame.filename.endswith(file) and frame.name in names for file, names in known)
 
 
-def _is_of_python(frame: traceback.FrameSummary) -> bool:
-    """Called by our code: a module that is imported where it is needed first, the source lines of a traceback (each file once),
-    or the log. How a node's log never blocks has tests of its own (A63)."""
-    return frame.filename.startswith("<frozen importlib") or frame.filename.endswith(("/linecache.py", "/logging/__init__.py"))
+def _is_none_of_ours(frame: traceback.FrameSummary) -> bool:
+    """Called by our code: a test, a module that is imported where it is needed first, the source lines of a traceback (each file
+    once), or the log. How a node's log never blocks has tests of its own (A63)."""
+    return frame.filename.startswith(("<frozen importlib", _TESTS)) or frame.filename.endswith(
+        ("/linecache.py", "/logging/__init__.py")
+    )
 
 
 @pytest.fixture

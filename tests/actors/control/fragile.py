@@ -9,10 +9,11 @@ from majula.actors.telemetry import TelemetryActor
 from majula.actors.topic_manager import TopicManagerActor
 from majula.actorsystem.actor import MajulaActor
 from majula.messages.base import Address, Message
+from tests.actors.hunger import starve
 
 
 class Fail(Message, frozen=True, array_like=True, tag="tests.control.Fail"):
-    """Raise. `where`: `handler` or `task`."""
+    """Raise. `where`: `handler`, `task` or `memory`, which takes all there is first."""
 
     where: str
 
@@ -25,6 +26,9 @@ class _Fragile(MajulaActor):
             super().on_message(message, sender)
         elif message.where == "handler":
             raise RuntimeError("told to fail in a handler")
+        elif message.where == "memory":
+            self.eaten: list[bytes] = []
+            starve(self.eaten)
         else:
             self.spawn(self._fail(), name="fail")
 

@@ -28,6 +28,7 @@ from tests.actors.supervision.rig import PATIENCE_S, record_recovery
 
 from .fragile import Fail
 from .rig import ControlRig
+from .test_exceptions import REASONS
 
 pytestmark = pytest.mark.slow
 ACTOR = "majula.actors.config.ConfigActor"
@@ -184,7 +185,7 @@ async def test_gateways_keep_their_copy_while_it_is_away(desk: Desk) -> None:
     await desk.rig.recovered("config", former)
 
 
-@pytest.mark.parametrize("where", ["handler", "task"])
+@pytest.mark.parametrize("where", ["handler", "task", "memory"])
 async def test_exception_ends_it_and_it_comes_back_with_what_it_knew(
     tmp_path: Path, where: str, request: pytest.FixtureRequest
 ) -> None:
@@ -196,9 +197,10 @@ async def test_exception_ends_it_and_it_comes_back_with_what_it_knew(
         former = rig.act("config", Fail(where))
         await rig.recovered("config", former)
         assert (await Desk(rig).perform(auth.SHOW, auth.TokenRequest(made.token.id))).id == made.token.id
-        record_recovery("config", f"exception in {where}", time.monotonic() - began, request.node.nodeid)
+        fault = "out of memory" if where == "memory" else f"exception in {where}"
+        record_recovery("config", fault, time.monotonic() - began, request.node.nodeid)
         (died,) = [report for report in rig.reports if report.offender == "config" and report.context == "child.died"]
-        assert died.reason == f"RuntimeError: told to fail in a {where}"
+        assert died.reason == REASONS[where]
 
 
 async def test_stopped_in_order_it_writes_when_tokens_were_last_used(tmp_path: Path) -> None:

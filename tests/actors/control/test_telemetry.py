@@ -197,7 +197,7 @@ async def test_recording_that_cannot_be_written_is_said_so_and_harms_nothing(rig
     assert "FileExists" in failed["fields"]["reason"] or "NotADirectory" in failed["fields"]["reason"]
 
 
-@pytest.mark.parametrize("fault", ["SIGKILL", "SIGSTOP", "exception in handler", "exception in task"])
+@pytest.mark.parametrize("fault", ["SIGKILL", "SIGSTOP", "exception in handler", "exception in task", "out of memory"])
 async def test_telemetry_comes_back_and_hears_of_the_clients_anew(rig: TelemetryRig, fault: str) -> None:
     former = rig.roles[ROLE]
     if fault.startswith("SIG"):

@@ -247,14 +247,16 @@ async def test_stopped_gateway_is_found_and_replaced(rig: GatewayRig) -> None:
     await add(await rig.client(TWO))
 
 
-@pytest.mark.parametrize("where", ["handler", "task"])
+@pytest.mark.parametrize("where", ["handler", "task", "memory"])
 async def test_an_exception_ends_the_gateway_and_it_comes_back(rig: GatewayRig, where: str) -> None:
     former = rig.roles[TWO]
     rig.outside.send(former.address, Fail(where))
     await rig.recovered(TWO, former)
-    await back(rig, f"exception in {where}", "test_an_exception_ends_the_gateway_and_it_comes_back")
+    fault = "out of memory" if where == "memory" else f"exception in {where}"
+    await back(rig, fault, "test_an_exception_ends_the_gateway_and_it_comes_back")
     (died,) = [report for report in rig.reports if report.offender == TWO and report.context == "child.died"]
-    assert died.reason == f"RuntimeError: told to fail in a {where}"
+    words = "MemoryError: told to have none left" if where == "memory" else f"RuntimeError: told to fail in a {where}"
+    assert died.reason == words
 
 
 async def test_garbage_from_clients_and_from_an_actor_harms_nobody(rig: GatewayRig) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from majula.actors.supervisor import SupervisorActor
 from majula.messages.base import Address, Message
+from tests.actors.hunger import starve
 
 
 class Fail(Message, frozen=True, array_like=True, tag="tests.supervision.Fail"):
-    """Raise. `where`: `handler` or `task`."""
+    """Raise. `where`: `handler`, `task` or `memory`, which takes all there is first."""
 
     where: str
 
@@ -20,6 +21,9 @@ class FragileSupervisor(SupervisorActor):
             super().on_message(message, sender)
         elif message.where == "handler":
             raise RuntimeError("told to fail in a handler")
+        elif message.where == "memory":
+            self.eaten: list[bytes] = []
+            starve(self.eaten)
         else:
             self.spawn(self._fail(), name="fail")
 

@@ -15,8 +15,18 @@ from .rig import SupervisorRig, is_alive, probe, record_recovery, supervisor
 pytestmark = pytest.mark.slow
 FRAGILE = f"{__package__}.fragile.FragileSupervisor"
 
+REASONS = {
+    "handler": "RuntimeError: told to fail in a handler",
+    "task": "RuntimeError: told to fail in a task",
+    "memory": "MemoryError: told to have none left",
+}
 
-@pytest.mark.parametrize("where", ["handler", "task"])
+
+def fault(where: str) -> str:
+    return "out of memory" if where == "memory" else f"exception in {where}"
+
+
+@pytest.mark.parametrize("where", REASONS)
 async def test_exception_ends_a_supervisor_with_its_children_and_they_live_again(
     tmp_path: Path, where: str, request: pytest.FixtureRequest
 ) -> None:
@@ -29,14 +39,14 @@ async def test_exception_ends_a_supervisor_with_its_children_and_they_live_again
         rig.act("supervisor:a", Fail(where))
         await rig.recovered("one", one)
         await rig.recovered("two", two)
-        record_recovery("supervisor", f"exception in {where}", time.monotonic() - began, request.node.nodeid)
+        record_recovery("supervisor", fault(where), time.monotonic() - began, request.node.nodeid)
         assert rig.roles["three"] == three
         assert not is_alive(one.pid) and not is_alive(two.pid)
         (died,) = [report for report in rig.reports if report.offender == "supervisor:a" and report.context == "child.died"]
-        assert died.reason == f"RuntimeError: told to fail in a {where}"
+        assert died.reason == REASONS[where]
 
 
-@pytest.mark.parametrize("where", ["handler", "task"])
+@pytest.mark.parametrize("where", REASONS)
 async def test_exception_ends_the_root_supervisor_and_all_below_it(
     tmp_path: Path, where: str, request: pytest.FixtureRequest
 ) -> None:
@@ -49,4 +59,4 @@ async def test_exception_ends_the_root_supervisor_and_all_below_it(
         async with asyncio.timeout(1.0):
             while any(map(is_alive, pids)):
                 await asyncio.sleep(0.005)  # they are not ours to wait for
-        record_recovery("supervisor:root", f"exception in {where}", time.monotonic() - began, request.node.nodeid)
+        record_recovery("supervisor:root", fault(where), time.monotonic() - began, request.node.nodeid)
