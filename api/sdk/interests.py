@@ -33,9 +33,9 @@ W = TypeVar("W", bound=Wanted)
 
 
 def is_pattern(topic: str) -> bool:
-    """Does `topic` hold a wildcard: a level that is `*`, or a last level that is `>`?"""
-    levels = topic.split(".")
-    return "*" in levels or levels[-1] == ">"
+    """Is `topic` meant as a pattern? Also where its `*` or `>` stands where none may: that is for the gateway to refuse. Taken
+    literally it would wait in silence for a topic that nobody publishes to."""
+    return "*" in topic or ">" in topic
 
 
 def matches(levels: list[str], topic: list[str]) -> bool:

@@ -71,7 +71,7 @@ class Publishing(Attached):
             queue: name of a queue group; each message goes to one member of it.
             retained: the retained values that match are sent first.
             sync: return only when it is in force at every gateway of every reachable node.
-            pattern: None: recognised by its wildcards; False takes `*` and `>` literally.
+            pattern: None: it is one if it holds `*` or `>`; False takes these literally.
             max_queued: messages that may wait for an iterator or async callback.
             type: what payloads have to be: `message.payload` is then a value of it, and a message that does not fit is given to
                 `on_error` instead. None: whatever was sent.
