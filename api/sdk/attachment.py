@@ -39,6 +39,8 @@ from majula.wire.frames import Span, decode_header, encode_frame
 
 _log = logging.getLogger("majula.sdk")
 
+_REFUSALS_S = 1.0
+
 CONNECT_S = 5.0
 REQUEST_S = 30.0
 CLOSE_S = 2.0
@@ -113,7 +115,8 @@ class Attachment:
         self._rtt_s = 0.0
         self._acknowledged = 0  # messages that were published beside the outbox
         self._received_messages = self._sent_bytes = self._received_bytes = 0
-        self._slow_notices = self._dropped = self._refused = 0
+        self._slow_notices = self._dropped = self._refused = self._unlogged = 0
+        self._refusals_from = 0.0  # loop time before which no further refusal is logged
 
     # --- what runs in the client
 
@@ -259,7 +262,7 @@ class Attachment:
                     self._withdrawn(key, error)
                 case events.Refused(error, method):
                     self._refused += 1
-                    _log.warning("request.refused method=%s code=%s error=%s", method, error.code, error)
+                    self._log_refusal(error, method)
                 case events.Announce(state):
                     self._state = state
                     self._reason = state.reason or self._reason
@@ -271,6 +274,16 @@ class Attachment:
                 case _:
                     assert_never(effect)
         self._arm()
+
+    def _log_refusal(self, error: MajulaError, method: str) -> None:
+        """One line a second at most: a program that is refused once is often refused thousands of times. `statistics` has all."""
+        now = self._running_loop().time()
+        if now < self._refusals_from:
+            self._unlogged += 1
+            return
+        more = f" ({self._unlogged} more since the last of these lines)" if self._unlogged else ""
+        self._refusals_from, self._unlogged = now + _REFUSALS_S, 0
+        _log.warning("request.refused method=%s code=%s error=%s%s", method, error.code, error, more)
 
     def _send(self, frame: bytes) -> None:
         connection = self._connection

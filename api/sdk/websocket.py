@@ -242,7 +242,8 @@ async def open_websocket(
     except aiohttp.WSServerHandshakeError as error:
         await http.close()
         if error.status == 401:
-            raise Unauthorized("the gateway does not accept this token") from None
+            refused = "the gateway does not accept this token" if token else "this gateway wants a token, and none was given"
+            raise Unauthorized(refused) from None
         raise ConnectionLost(f"the gateway answered {error.status} instead of a WebSocket") from None
     except aiohttp.ClientConnectorCertificateError as error:
         await http.close()
