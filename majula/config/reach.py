@@ -33,7 +33,8 @@ def _gateway(entry: Gateway, run_dir: str) -> list[str]:
         found.append(f"native port {path}: the node's own user only, who may do everything")
     elif path is not None:
         other = "whoever may open the socket" if entry.auth == "none" else "others with a token"
-        found.append(f"native port {path}: the node's own user, who may do everything, and {other}")
+        # The node makes every socket for its own user alone, at each start.
+        found.append(f"native port {path}: the node's own user, who may do everything, and where chmod lets them {other}")
     return found
 
 

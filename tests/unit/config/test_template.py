@@ -167,6 +167,12 @@ channels:
     )
 
 
+def test_socket_that_others_find_is_said_to_be_closed_to_them_until_its_mode_is_changed(files: Files) -> None:
+    text = "node_id: n\nrun_dir: /run/n\nmajula_servers: [{port: 1, auth: token, native: {unix: /srv/m.sock}}]"
+    own = "native port /srv/m.sock: the node's own user, who may do everything, and where chmod lets them others with a token"
+    assert checked(files, text).reachable[1] == own
+
+
 def test_file_that_cannot_be_read_is_a_problem(files: Files) -> None:
     found = check_file(files.directory / "nowhere.yaml")
     assert found.problems == (f"{files.directory}/nowhere.yaml:1:1: cannot be read: No such file or directory",)
