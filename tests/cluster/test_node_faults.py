@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 ROLES = (
     "config",
+    "telemetry",
     "router",
     "topic_manager",
     "rpc_broker",
@@ -116,7 +117,7 @@ async def test_no_connection_is_refused_while_the_gateway_is_killed(tmp_path: Pa
         assert connected > 0
 
 
-async def test_sigkill_of_the_runner_leaves_no_process_after_a_second(tmp_path: Path) -> None:
+async def test_sigkill_of_the_runner_leaves_no_process_after_a_second(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     async with NodeRig(tmp_path / "n") as node:
         tree = descendants(node.process.pid)
         os.kill(await node.pid("router"), signal.SIGSTOP)
@@ -125,10 +126,13 @@ async def test_sigkill_of_the_runner_leaves_no_process_after_a_second(tmp_path: 
         while time.monotonic() < until and any(is_alive(pid) for pid in tree):
             await asyncio.sleep(0.005)  # they are not ours to wait for
         assert not [pid for pid in tree if is_alive(pid)]
+        record_recovery("runner", "SIGKILL", time.monotonic() - until + 1.0, request.node.nodeid)
         assert len(tree) >= 9
 
 
-async def test_sigkill_of_a_stopped_runner_leaves_no_process_after_a_second(tmp_path: Path) -> None:
+async def test_sigkill_of_a_stopped_runner_leaves_no_process_after_a_second(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     async with NodeRig(tmp_path / "n") as node:
         tree = descendants(node.process.pid)
         node.process.send_signal(signal.SIGSTOP)
@@ -137,6 +141,7 @@ async def test_sigkill_of_a_stopped_runner_leaves_no_process_after_a_second(tmp_
         while time.monotonic() < until and any(is_alive(pid) for pid in tree):
             await asyncio.sleep(0.005)  # they are not ours to wait for
         assert not [pid for pid in tree if is_alive(pid)]
+        record_recovery("runner", "SIGSTOP", time.monotonic() - until + 1.0, request.node.nodeid)
 
 
 async def test_node_starts_in_the_directory_of_one_that_was_killed(tmp_path: Path) -> None:
