@@ -29,7 +29,9 @@ class SyncNode:
         self._thread = LoopThread("majula node", threads=1)
         self._clients = contextlib.ExitStack()
         try:
-            self._node = self._thread.call(Node, folder, gateways=gateways, node_id=node_id, extra=extra, environment=environment)
+            self._node = self._thread.call(
+                Node, folder, gateways=gateways, node_id=node_id, extra=extra, entry=entry, environment=environment
+            )
         except BaseException:
             self._thread.stop()
             raise

@@ -107,6 +107,11 @@ def test_the_same_without_an_event_loop(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
+def test_configuration_of_its_gateways_is_the_same_without_an_event_loop(temporary: Path) -> None:
+    with SyncNode(entry="auth: token") as node:
+        assert "auth: token" in (node.folder / "node.yaml").read_text()
+
+
 TESTS = """
 import pytest
 @pytest.mark.asyncio
