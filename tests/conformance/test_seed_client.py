@@ -126,6 +126,9 @@ async def test_a_private_message_is_delivered_unparsed(clients: list[SeedClient]
 
 async def test_a_message_to_nobody_named_goes_to_every_client_of_the_node(clients: list[SeedClient]) -> None:
     alpha, beta, gamma = clients
+    for client in (beta, gamma):  # whoever has got a message is known where the next one is sent from
+        alpha.send("SEND", args={"target_node": "n1", "target_client": client.client_id, "content": '{"payload":"one"}'})
+        await client.expect("PRIVATE_MESSAGE")
     alpha.send("SEND", args={"target_node": "n1", "target_client": "", "content": '{"payload":"all"}'})
     for client in (beta, gamma):
         assert (await client.expect("PRIVATE_MESSAGE"))["args"]["message"] == '{"payload":"all"}'
