@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from ipaddress import ip_address
 
 from majula.config.decode import Check, Path, Places
 from majula.config.document import Mark, Problems, quote
@@ -14,8 +15,6 @@ DEFAULT_TOKENS = frozenset({"default_token", "changeme", "token", "secret", "pas
 """Tokens of templates: whoever has read one knows them all."""
 
 MIN_TOKEN_BITS = 128
-
-_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 NODE_LIMITS = ("retained_bytes", "node_messages_per_s", "node_bytes_per_s")
 """Of `limits`: what holds for the node as a whole, so no gateway has one of its own."""
@@ -150,7 +149,7 @@ def warn(config: NodeConfig, places: Places, found: Problems) -> None:
             shown = f"the gateway on {gateway.bind}:{gateway.port} has auth: none"
             others = "anybody who reaches it" if reachable(gateway, here, places) else "every program of this machine"
             found.add(places.mark(*here, "auth"), f"{shown}: {others} may use it")
-        if gateway.bind in _EVERY_ADDRESS and not gateway.hosts:
+        if not gateway.hosts and ip_address(gateway.bind).is_unspecified:
             found.add(
                 places.mark(*here, "bind"),
                 f"the gateway on {gateway.bind}:{gateway.port} is served to who calls it localhost or by a loopback address"
