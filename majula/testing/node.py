@@ -1,4 +1,5 @@
-"""`Node`: a node as a process of its own, with a record of what it says. Leaves no process and no file behind."""
+"""`Node`: a node as a process of its own, with a record of what it says. Leaves no process and no file behind; where the program
+that has started it is killed, no process."""
 
 from __future__ import annotations
 
@@ -23,6 +24,15 @@ from majula.testing.processes import descendants, free_ports, is_alive, send
 
 PATIENCE_S = 30.0
 """How long anything is waited for. A guard against a hang, no promise: a node is ready within a second."""
+
+# Makes the kernel end the node when the thread that has started it is gone, as when a whole test run is killed, and becomes the
+# node. A program of its own, because Python must not run between fork and exec of a process that has threads.
+_TIED = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 _PORT_TAKEN = 69
 _ATTEMPTS = 5
@@ -118,6 +128,12 @@ class Node:
     async def start(self) -> None:
         """Start the process, without waiting for anything; `async with` does."""
         self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            _TIED,
+            str(os.getpid()),
             sys.executable,
             "-m",
             self._module,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,33 @@ async def test_a_node_serves_clients_and_leaves_no_process_and_no_file(temporary
         processes = descendants(node.process.pid) | {node.process.pid}
     assert [pid for pid in processes if is_alive(pid)] == []
     assert list(temporary.iterdir()) == []
+
+
+_PROGRAM = """
+import asyncio
+from majula.testing import Node
+
+async def main():
+    async with Node() as node:
+        print(node.process.pid, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_node_ends_with_the_program_that_has_started_it_though_that_is_killed(temporary: Path) -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _PROGRAM, stdout=asyncio.subprocess.PIPE, env=os.environ | {"TMPDIR": str(temporary)}
+    )
+    assert program.stdout is not None
+    async with asyncio.timeout(30):
+        node = int(await program.stdout.readline())
+        processes = descendants(node) | {node}
+        program.kill()
+        await program.wait()
+        while any(map(is_alive, processes)):  # no children of ours: nobody tells us of their end
+            await asyncio.sleep(0.01)
 
 
 async def test_a_killed_role_comes_back_in_another_process() -> None:
