@@ -1,10 +1,13 @@
-"""Programs without our library: one of the seed system, one that has nothing but HTTP. They come again when they were cut off."""
+"""Programs without our library: one of the seed system, one that has nothing but HTTP, one that sends garbage. They come again
+when they were cut off."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -119,3 +122,30 @@ class WebProgram(Part):
             self.went_well()
         elif code not in _NOT_NOW:
             self.broken(f"{status}: {found}")
+
+
+class Stranger(Part):
+    """Sends what is no protocol to the HTTP port and to the native socket, and stays for a while now and then."""
+
+    name = "stranger"
+
+    def __init__(self, verdict: Verdict, port: int, path: str) -> None:
+        super().__init__(verdict)
+        self._port, self._path = port, path
+
+    async def run(self) -> None:
+        while not self.is_over:
+            for connect in (self._by_tcp, self._by_unix):
+                with suppress(OSError):  # the gateway is away, or has hung up already
+                    _, writer = await connect()
+                    writer.write(os.urandom(300))
+                    await asyncio.sleep(0.05)
+                    writer.close()
+                    self.went_well()
+            await asyncio.sleep(0.1)
+
+    async def _by_tcp(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self._port)
+
+    async def _by_unix(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_unix_connection(self._path)

@@ -28,18 +28,21 @@ KINDS = {"kill": 6, "stop": 2, "pause": 3}
 
 _DEATHS, _WINDOW_S = 4, 35.0
 """The sixth death of one child in 30 s ends in quarantine, which is right and would end the run."""
+_JOINED = 0.25
 _WHOLE_TREE = ("supervisor:root", "admin")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`after_s` since the node had recovered from the one before; `for_s` is how long a pause lasts."""
+    """`after_s` since the node had recovered from the one before; `for_s` is how long a pause lasts; `is_joined`: the next one
+    comes at the same moment."""
 
     number: int
     after_s: float
     role: str
     kind: str
     for_s: float
+    is_joined: bool
 
     def __str__(self) -> str:
         return f"{self.number}: {self.kind} {self.role}" + (f" for {self.for_s:.2f} s" if self.kind == "pause" else "")
@@ -55,6 +58,7 @@ def draw(seed: int) -> Iterator[Fault]:
         (role,) = random.choices(ROLES, WEIGHTS)
         (kind,) = random.choices(list(KINDS), list(KINDS.values()))
         for_s = random.uniform(0.05, 1.2)
+        is_joined = random.random() < _JOINED
         now += after_s
         key = "the tree" if role in _WHOLE_TREE else role
         while deaths[key] and now - deaths[key][0] > _WINDOW_S:
@@ -64,4 +68,4 @@ def draw(seed: int) -> Iterator[Fault]:
                 continue
             deaths[key].append(now)
         number += 1
-        yield Fault(number, after_s, role, kind, for_s)
+        yield Fault(number, after_s, role, kind, for_s, is_joined)

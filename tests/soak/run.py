@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import majula
+from majula.errors import MajulaError
+from majula.testing.processes import send
 from tests.cluster.node_rig import NodeRig, descendants, free_ports, is_alive
 
 from .calls import FUNCTION, Caller, twice
 from .messages import Messages
-from .neighbours import SeedProgram, WebProgram
+from .neighbours import SeedProgram, Stranger, WebProgram
 from .plan import Fault, draw
 from .topics import Publisher, Subscriber
 from .upkeep import Configuration, Tokens
@@ -120,6 +121,7 @@ class Run:
             SeedProgram(verdict, ports[1], "seed-1"),
             WebProgram(verdict, ports[0]),
             WebProgram(verdict, ports[1]),
+            Stranger(verdict, ports[0], node.address(0).removeprefix("unix:")),
             Tokens(verdict, operator, self._guarded_port),
             Configuration(verdict, operator, node),
             Watch(verdict, node),
@@ -132,11 +134,12 @@ class Run:
         try:
             await self._all_went_on("nothing")
             until = time.monotonic() + self._seconds
-            for fault in self._plan:
-                if time.monotonic() + fault.after_s > until:
+            while True:
+                faults = self._next_faults()
+                if time.monotonic() + faults[0].after_s > until:
                     break
-                await self._wait(fault.after_s)
-                await self._harm(fault)
+                await self._wait(faults[0].after_s)
+                await self._harm(faults)
             for part in self._parts:
                 part.is_over = True
             self._verdict.moved()
@@ -163,33 +166,49 @@ class Run:
         except TimeoutError:
             return
 
-    async def _harm(self, fault: Fault) -> None:
-        node = self._node
+    def _next_faults(self) -> list[Fault]:
+        """One, or several that come at the same moment."""
+        faults = [next(self._plan)]
+        while faults[-1].is_joined:
+            faults.append(next(self._plan))
+        return faults
+
+    async def _harm(self, faults: list[Fault]) -> None:
+        """All at once; returns when everything goes on again."""
+        words = " and ".join(map(str, faults))
+        self._last_fault = f"{words}, at {time.monotonic() - self._began:.1f} s"
+        self._say(self._last_fault)
+        began = time.monotonic()
+        async with asyncio.timeout(RECOVERY_S):
+            await asyncio.gather(*map(self._harm_one, faults))
+        await self._node.until_serving()
+        await self._all_went_on(words)
+        self.outcome.faults += len(faults)
+        kind = " and ".join(sorted(f"{fault.kind} {fault.role}" for fault in faults))
+        took_s = round(time.monotonic() - began, 3)
+        self.outcome.recovered_s[kind] = max(self.outcome.recovered_s.get(kind, 0.0), took_s)
+
+    async def _harm_one(self, fault: Fault) -> None:
+        """Returns when the process goes on, or another one has its role."""
         role = fault.role
         if role.startswith("gateway "):
-            role = f"gateway:{[*node.ports, self._guarded_port][int(role[-1])]}"
-        self._last_fault = f"{fault} ({role}) at {time.monotonic() - self._began:.1f} s"
-        self._say(self._last_fault)
-        try:
-            pid = await node.pid(role)
-        except ValueError:
-            return  # Thespian's logger is between two lives
-        lines = len(node.events)
-        began = time.monotonic()
-        os.kill(pid, signal.SIGKILL if fault.kind == "kill" else signal.SIGSTOP)
+            role = f"gateway:{[*self._node.ports, self._guarded_port][int(role[-1])]}"
+        pid = await self._pid(role)
+        send(pid, signal.SIGKILL if fault.kind == "kill" else signal.SIGSTOP)
         if fault.kind == "pause":
             await self._wait(fault.for_s)
-            os.kill(pid, signal.SIGCONT)
-        elif role in ("admin", "supervisor:root"):
-            await node.until_said("tree.died", after=lines)
-        elif role != "logger":  # it has no role: nobody says that it died
-            await node.until_said("child.died", role, after=lines)
-        await node.until_serving()
-        await self._all_went_on(str(fault))
-        kind = f"{fault.kind} {fault.role}"
-        took = time.monotonic() - began
-        self.outcome.faults += 1
-        self.outcome.recovered_s[kind] = max(self.outcome.recovered_s.get(kind, 0.0), round(took, 3))
+            send(pid, signal.SIGCONT)
+            return
+        while await self._pid(role) == pid:
+            await asyncio.sleep(0.01)  # two at once may take their supervisor along: nobody has to tell us of this one
+
+    async def _pid(self, role: str) -> int:
+        """As soon as it has one."""
+        while True:
+            try:
+                return await self._node.pid(role)
+            except (ValueError, MajulaError):  # between two lives
+                await asyncio.sleep(0.01)
 
     async def _all_went_on(self, after: str) -> None:
         marks = {part: part.progress + _STEPS for part in self._parts if not isinstance(part, Configuration | Tokens)}
